@@ -1,0 +1,275 @@
+# Makefile: everything is built from here, without recursion into folders; `make help` lists the targets.
+#
+# Programs go to build/ (with sanitizers: build/asan/), objects below build/release, build/asan, build/fuzz, build/init.
+# Dropping a file in is its registration: *.c in a folder of FOLDERS, engine/init/*.c, tests/unit/test_*.c,
+# tests/fuzz/fuzz_*.c, tests/*.bats, and tests/*.c for programs that bats files use.
+
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang
+PKG_CONFIG ?= pkg-config
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+BINDIR := $(PREFIX)/bin
+SBINDIR := $(PREFIX)/sbin
+LIBEXECDIR := $(PREFIX)/libexec/porto
+DATADIR := $(PREFIX)/share
+UNITDIR := $(PREFIX)/lib/systemd/system
+
+# ---- what there is ----
+
+FOLDERS := base engine netctl layerstore portofs
+SRC := $(sort $(wildcard $(FOLDERS:=/*.c)))
+INIT_SRC := $(sort $(wildcard engine/init/*.c))
+BASE_SRC := $(sort $(wildcard base/*.c))
+HELPER_SRC := $(sort $(wildcard scripts/*.c))
+BENCH_SRC := $(sort $(wildcard bench/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+DRIVER_SRC := $(sort $(wildcard tests/*.c))
+BATS := $(sort $(wildcard tests/*.bats))
+ALL_C := $(SRC) $(INIT_SRC) $(HELPER_SRC) $(BENCH_SRC) $(DRIVER_SRC) $(sort $(wildcard tests/unit/*.c tests/fuzz/*.c))
+ALL_H := $(sort $(wildcard $(FOLDERS:=/*.h) engine/init/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h))
+
+MAIN := portofs/main.c
+LIB_SRC := $(filter-out $(MAIN),$(SRC))
+
+# ---- how it is built ----
+
+# An outside library is linked when a file includes its header.
+includes := $(if $(SRC),$(shell sed -n 's/^\#include <\(.*\)>.*/\1/p' $(SRC) | sort -u))
+uses = $(if $(filter $(1),$(includes)),$(2))
+PACKAGES := fuse3 inih $(call uses,netlink/netlink.h,libnl-3.0 libnl-route-3.0) $(call uses,sys/capability.h,libcap) \
+	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd) $(call uses,zstd.h,libzstd) $(call uses,archive.h,libarchive)
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+
+CFLAGS ?= -O2 -g
+LDFLAGS ?=
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+CPPFLAGS_ALL := -D_GNU_SOURCE -DFUSE_USE_VERSION=35 -I. $(PKG_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL := -std=gnu17 $(WARNINGS) -pthread $(CFLAGS)
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDEN_LD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -fPIE
+FUZZING := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+# Pages of porto-init are paid by every container: small, static, without what nobody calls.
+INIT_CFLAGS := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -Os -fno-pie \
+	-ffunction-sections -fdata-sections
+INIT_LDFLAGS := -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now
+
+COMPILE = @mkdir -p $(@D) && echo '  CC    $@' && $(1) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(2) -MMD -MP -c -o $@ $<
+ARCHIVE = @echo '  AR    $@' && rm -f $@ && ar rcs $@ $^
+LINK = @mkdir -p $(@D) && echo '  LD    $@' && $(1) $(CFLAGS_ALL) $(2) $(LDFLAGS) -o $@ $^ $(3)
+
+PROGRAMS := build/portod build/porto-init build/porto-terminal
+GENERATED := build/README build/porto.7 build/portod.conf
+DRIVERS := $(DRIVER_SRC:tests/%.c=build/%)
+UNIT := $(UNIT_SRC:%.c=build/release/%)
+UNIT_ASAN := $(UNIT_SRC:%.c=build/asan/%)
+FUZZ := $(FUZZ_SRC:%.c=build/fuzz/%)
+BENCH := $(BENCH_SRC:%.c=build/%)
+
+.PHONY: all help run check check-vm unit bats asan fuzz bench lint headers layers format install uninstall deps clean
+
+all: $(PROGRAMS) $(GENERATED)
+
+help:
+	@echo 'all       portod, porto-init, porto-terminal, generated pages, in build/'
+	@echo 'run       all, install, start the daemon on /porto, run the hello container'
+	@echo 'check     lint, unit tests, bats files, and the same in a virtual machine when QEMU is there'
+	@echo 'check-vm  the bats files in virtual machines with cgroup v2 alone'
+	@echo 'unit, bats  only these tests; bats takes BATS="tests/a.bats tests/b.bats"'
+	@echo 'asan      the same unit tests and bats files with address and undefined behaviour sanitizers'
+	@echo 'fuzz      every tests/fuzz/fuzz_*.c for TIME=20 seconds'
+	@echo 'bench     the figures of README, against crun and libfuse in the same run'
+	@echo 'lint      clang-tidy, cppcheck, shellcheck, headers alone, man pages, layers'
+	@echo 'layers    which folder may include what; file and function sizes'
+	@echo 'format    clang-format on every C file'
+	@echo 'install   PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR=; uninstall takes the same'
+	@echo 'deps      installs the Debian packages that all of this needs'
+	@echo 'clean     removes build/'
+
+# ---- programs ----
+
+build/release/%.o: %.c Makefile
+	$(call COMPILE,$(CC),$(HARDEN))
+
+build/asan/%.o: %.c Makefile
+	$(call COMPILE,$(CC),$(SANITIZE))
+
+build/fuzz/%.o: %.c Makefile
+	$(call COMPILE,$(CLANG),$(FUZZING))
+
+build/init/%.o: %.c Makefile
+	$(call COMPILE,$(CC),$(INIT_CFLAGS))
+
+build/release/libporto.a: $(LIB_SRC:%.c=build/release/%.o)
+	$(ARCHIVE)
+
+build/asan/libporto.a: $(LIB_SRC:%.c=build/asan/%.o)
+	$(ARCHIVE)
+
+build/fuzz/libporto.a: $(LIB_SRC:%.c=build/fuzz/%.o)
+	$(ARCHIVE)
+
+build/init/libbase.a: $(BASE_SRC:%.c=build/init/%.o)
+	$(ARCHIVE)
+
+build/portod: $(MAIN:%.c=build/release/%.o) build/release/libporto.a
+	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
+
+build/asan/portod: $(MAIN:%.c=build/asan/%.o) build/asan/libporto.a
+	$(call LINK,$(CC),$(SANITIZE) -pie,$(PKG_LIBS))
+
+build/porto-init: $(INIT_SRC:%.c=build/init/%.o) build/init/libbase.a
+	$(call LINK,$(CC),$(INIT_LDFLAGS),)
+
+# Beside the sanitized daemon, where it looks first.
+ASAN_LINKS := $(patsubst build/%,build/asan/%,build/porto-init build/porto-terminal $(DRIVERS))
+$(ASAN_LINKS): build/asan/%: build/%
+	@mkdir -p $(@D) && ln -sf ../$(@F) $@
+
+$(DRIVERS): build/%: build/release/tests/%.o build/release/libporto.a
+	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
+
+build/porto-terminal: build/release/scripts/terminal.o
+	$(call LINK,$(CC),$(HARDEN_LD),)
+
+build/release/tests/unit/test_%: build/release/tests/unit/test_%.o build/release/libporto.a
+	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
+
+build/asan/tests/unit/test_%: build/asan/tests/unit/test_%.o build/asan/libporto.a
+	$(call LINK,$(CC),$(SANITIZE) -pie,$(PKG_LIBS))
+
+build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libporto.a
+	$(call LINK,$(CLANG),-fsanitize=fuzzer$(,)address$(,)undefined,$(PKG_LIBS))
+
+build/bench/%: build/release/bench/%.o
+	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
+
+, := ,
+
+-include $(patsubst %.c,build/release/%.d,$(SRC) $(HELPER_SRC) $(BENCH_SRC) $(UNIT_SRC) $(DRIVER_SRC)) \
+	$(patsubst %.c,build/asan/%.d,$(SRC) $(UNIT_SRC)) $(patsubst %.c,build/fuzz/%.d,$(LIB_SRC) $(FUZZ_SRC)) \
+	$(patsubst %.c,build/init/%.d,$(INIT_SRC) $(BASE_SRC))
+
+# ---- pages printed from the property and option tables ----
+
+# The line @PROPERTIES@ gives way to what the daemon prints.
+define FILL
+	@echo '  GEN   $@' && build/portod help-properties $(1) >$@.part && \
+		sed -e '/^@PROPERTIES@$$/{r $@.part' -e 'd}' $< >$@ && rm -f $@.part
+endef
+
+build/README: mnt/README build/portod
+	$(call FILL,readme)
+
+build/porto.7: docs/porto.7.in build/portod
+	$(call FILL,man)
+
+build/portod.conf: build/portod
+	@echo '  GEN   $@' && build/portod config --help | sed -e '/^[^#[]/s/^/# /' >$@
+
+# ---- tests ----
+
+unit: $(UNIT)
+	@tests/run $(UNIT)
+
+bats: all $(DRIVERS)
+	@tests/run $(BATS)
+
+check: all $(UNIT) $(DRIVERS) lint
+	@tests/run --vm $(UNIT) $(BATS)
+
+check-vm: all $(UNIT) $(DRIVERS)
+	@tests/run --vm
+
+asan: build/asan/portod $(ASAN_LINKS) $(GENERATED) $(UNIT_ASAN)
+	@tests/run --build build/asan $(UNIT_ASAN) $(BATS)
+
+fuzz: $(FUZZ)
+	@tests/fuzz/run $(or $(TIME),20) $(FUZZ)
+
+bench: all $(BENCH)
+	@bench/run
+
+# ---- habits ----
+
+TIDY := $(ALL_C:%=build/lint/%.tidy)
+
+# One stamp a file, so that a second run looks only at what changed.
+build/lint/%.c.tidy: %.c .clang-tidy $(ALL_H)
+	@mkdir -p $(@D) && clang-tidy --quiet $< -- -std=gnu17 $(WARNINGS) $(CPPFLAGS_ALL) >$@.log 2>&1 || \
+		{ cat $@.log; exit 1; }
+	@touch $@
+
+SHELL_SCRIPTS = $(shell grep -lE '^\#!(/usr)?/bin/(env )?(ba|da)?sh' scripts/* tests/run tests/*/* bench/* .ci/* scripts/lib/* \
+	2>/dev/null | sort -u) $(wildcard tests/*.bash)
+
+lint: $(TIDY) headers layers
+	@cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+		--suppress=missingIncludeSystem -j$$(nproc) \
+		-D_GNU_SOURCE -DFUSE_USE_VERSION=35 -I. $(SRC) $(INIT_SRC) $(HELPER_SRC) $(BENCH_SRC)
+	@shellcheck --external-sources $(SHELL_SCRIPTS)
+	@$(if $(BATS),shellcheck --external-sources --shell=bats $(BATS))
+	@out=$$(for page in docs/*.8 build/porto.7; do [ ! -e $$page ] || groff -man -Tutf8 -ww -z $$page 2>&1; done); \
+		[ -z "$$out" ] || { echo "$$out"; exit 1; }
+
+headers:
+	@for h in $(ALL_H); do printf '#include "%s"\n' $$h | \
+		$(CC) -x c -fsyntax-only $(CPPFLAGS_ALL) -std=gnu17 $(WARNINGS) - || { echo "$$h does not compile alone"; exit 1; }; done
+
+layers:
+	@tests/layers
+
+format:
+	clang-format -i $(ALL_C) $(ALL_H)
+
+# ---- installing ----
+
+INSTALLED = $(SBINDIR)/portod $(BINDIR)/portoctl $(LIBEXECDIR)/porto-init $(LIBEXECDIR)/porto-terminal \
+	$(patsubst scripts/lib/%,$(LIBEXECDIR)/%,$(wildcard scripts/lib/*.sh)) \
+	$(DATADIR)/porto/README $(DATADIR)/porto/portod.conf $(DATADIR)/man/man8/portod.8 $(DATADIR)/man/man8/portoctl.8 $(DATADIR)/man/man7/porto.7 \
+	$(DATADIR)/bash-completion/completions/portoctl $(UNITDIR)/portod.service
+
+# The sample configuration is put in place only where there is none yet.
+install: all
+	install -D -m 755 build/portod $(DESTDIR)$(SBINDIR)/portod
+	install -D -m 755 scripts/portoctl $(DESTDIR)$(BINDIR)/portoctl
+	install -D -m 755 build/porto-init $(DESTDIR)$(LIBEXECDIR)/porto-init
+	install -D -m 755 build/porto-terminal $(DESTDIR)$(LIBEXECDIR)/porto-terminal
+	install -m 644 scripts/lib/*.sh $(DESTDIR)$(LIBEXECDIR)
+	install -D -m 644 build/README $(DESTDIR)$(DATADIR)/porto/README
+	install -D -m 644 build/portod.conf $(DESTDIR)$(DATADIR)/porto/portod.conf
+	install -D -m 644 docs/portod.8 $(DESTDIR)$(DATADIR)/man/man8/portod.8
+	install -D -m 644 docs/portoctl.8 $(DESTDIR)$(DATADIR)/man/man8/portoctl.8
+	install -D -m 644 build/porto.7 $(DESTDIR)$(DATADIR)/man/man7/porto.7
+	install -D -m 644 packaging/completion $(DESTDIR)$(DATADIR)/bash-completion/completions/portoctl
+	sed 's|@SBINDIR@|$(SBINDIR)|' packaging/portod.service >build/portod.service
+	install -D -m 644 build/portod.service $(DESTDIR)$(UNITDIR)/portod.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/portod.conf ] || \
+		install -D -m 644 build/portod.conf $(DESTDIR)$(SYSCONFDIR)/portod.conf
+
+# The configuration stays.
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	rmdir $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)/porto 2>/dev/null || :
+
+run: all
+	@scripts/up --built
+
+deps:
+	@scripts/deps
+
+clean:
+	rm -rf build

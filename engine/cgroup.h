@@ -1,0 +1,136 @@
+/*
+ * engine/cgroup.h: the kernel's control groups behind one face: v1, hybrid and pure v2. Nothing else in the engine
+ * knows which. Plain values in, -errno out; logs nothing.
+ *
+ * At start each controller is given to the hierarchy that owns it (v1, or v2 where cgroup.controllers lists it).
+ * A container's cgroup is a path relative to our root, "a/b" (an id is appended when a dying one still holds the name:
+ * "a~17"), the same in every hierarchy in which the container has one; a level without a controller shares the nearest
+ * ancestor's cgroup there. CG_TRACK is the hierarchy by which processes are found, killed and frozen: v2 if mounted
+ * (even without controllers: cgroup.kill, cgroup.freeze), else the v1 freezer. Every container has one there.
+ *
+ * Where v2 owns a controller, processes of a container live in the child "+leaf" of its cgroup ("+" cannot be in a
+ * container's name), because a v2 cgroup with controllers below must hold none itself. Processor time is always taken from v2
+ * where there is one: each v2 cgroup counts it even when v1 has all controllers, so that there is no cpuacct cgroup to make.
+ *
+ * Costs (DESIGN 3): an attach of a foreign process to a v1 cgroup can wait for RCU; a task that writes "0" to a `tasks`
+ * file does not. So a new process is cloned into its v2 cgroup (cg_clone_fd) and attaches itself to the v1 ones
+ * (cg_tasks_fds).
+ */
+#ifndef ENGINE_CGROUP_H
+#define ENGINE_CGROUP_H
+
+#include <sys/types.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/text.h"
+
+enum cg_ctl { CG_TRACK, CG_CPU, CG_CPUACCT, CG_CPUSET, CG_MEMORY, CG_PIDS, CG_IO, CG_DEVICES, CG_HUGETLB, CG_CTLS };
+#define CG_BIT(c) (1u << (c))
+
+struct cgroups;
+
+/* A container's cgroups: embedded in its owner. own: bits of the controllers with a cgroup of its own (TRACK always). */
+struct cg {
+	char *path;      /* relative to our root, "" for the root itself; NULL: none */
+	unsigned own;
+	const struct cg *parent; /* NULL above the root */
+};
+
+/*
+ * Finds the hierarchies in /proc/self/mountinfo (paths inside our mount and cgroup namespace), makes root in each, and
+ * on v2 switches on the controllers for its children. use_v2 false leaves v2 hierarchies alone. Fails with a sentence
+ * if nothing can track processes. A controller that is missing is only marked so.
+ */
+int cg_open(const char *root, bool use_v2, struct cgroups **ret, struct err *err);
+void cg_close(struct cgroups *g);
+
+/* Which controllers work here; a missing one's reason, as a sentence, never NULL ("no hierarchy has the blkio controller"). */
+unsigned cg_available(const struct cgroups *g);
+const char *cg_missing(const struct cgroups *g, enum cg_ctl c);
+bool cg_is_v2(const struct cgroups *g, enum cg_ctl c);
+const char *cg_name(enum cg_ctl c); /* "freezer", "cpu", ...: upstream's names (spec/PROPERTIES.md 4.2); TRACK: "freezer" */
+enum cg_ctl cg_find(const char *name); /* CG_CTLS if none; "blkio" is CG_IO */
+
+/*
+ * mkdir in every hierarchy of c->own (parents exist). All or nothing. -EEXIST when a directory of that name is there.
+ * Two controllers in one hierarchy (pure v2) are one directory.
+ */
+int cg_create(struct cgroups *g, const struct cg *c, struct err *err);
+
+/*
+ * Removes c and everything below it in every hierarchy (users may have made cgroups inside), deepest first.
+ * -EBUSY while something lives there: call again later. A missing one is fine. Never waits.
+ */
+int cg_remove(struct cgroups *g, const struct cg *c);
+
+/* For a new process: the v2 directory to clone into (O_PATH is not enough; caller closes), or -ENOENT where there is no v2. */
+int cg_clone_fd(struct cgroups *g, const struct cg *c);
+/*
+ * Makes a cgroup that has been killed fit for cg_clone_fd again: Linux since 6.14 (and its stable branches) kills whatever is
+ * cloned into a v2 cgroup after its cgroup.kill was used. To be called, when nothing lives in c itself, before a
+ * process is started in a cgroup that was not made for it just now. Counters and limits stay. -EBUSY.
+ */
+int cg_renew(struct cgroups *g, const struct cg *c);
+/* For a new process: `tasks` files of the v1 hierarchies it must join (own or nearest ancestor's), caller closes. Returns how many. */
+int cg_tasks_fds(struct cgroups *g, const struct cg *c, int fds[CG_CTLS]);
+/*
+ * Moves an existing process (tgid) or, with thread, one thread into c, in every hierarchy, or in none. The thread stays
+ * where it was for CG_TRACK: it is found and killed with its process. On pure v2 a thread is ERR_NotSupported.
+ */
+int cg_attach(struct cgroups *g, const struct cg *c, pid_t pid, bool thread, struct err *err);
+
+/*
+ * SIGKILL to everything in c and below, also what is being forked. v1 without v2: freeze, kill, thaw: call again until
+ * cg_empty, because it does not wait for the freezing: after the first call processes may stand frozen.
+ */
+int cg_kill(struct cgroups *g, const struct cg *c);
+/* No process in c and below. */
+bool cg_empty(struct cgroups *g, const struct cg *c);
+/* Asks for it; cg_frozen tells when it is so. */
+int cg_freeze(struct cgroups *g, const struct cg *c, bool frozen);
+bool cg_frozen(struct cgroups *g, const struct cg *c);
+
+/* Calls fn for each process of c (and of everything below when deep); stops when fn returns other than 0, giving that. */
+int cg_pids(struct cgroups *g, const struct cg *c, bool deep, int (*fn)(void *arg, pid_t pid), void *arg);
+int cg_count(struct cgroups *g, const struct cg *c, bool threads, uint64_t *ret); /* processes, or threads, of the subtree */
+
+/*
+ * Which of our cgroups pid lives in: the path below our root without "+leaf", "" for the root; -ENOENT if outside, -ESRCH.
+ * It may end in levels that a container's user has made: the container is the longest part that is known.
+ */
+int cg_of_pid(struct cgroups *g, pid_t pid, struct text *path);
+
+/*
+ * Knobs by their own name (memory.stat, cpu.shares, cgroup.procs), in the hierarchy their prefix names, of c or the cgroup
+ * that it shares; what only v2 has (memory.pressure) from there. -ENOENT, -EINVAL
+ */
+int cg_knob(struct cgroups *g, const struct cg *c, const char *file, struct text *out);
+/* The absolute directory of c (or its nearest ancestor with one) for controller ctl, for `cgroups`. -ENOENT if no such controller */
+int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *out);
+
+/*
+ * ---- limits and counters, in plain units; -EOPNOTSUPP when the controller is missing, -EBUSY/-EINVAL as the kernel says ----
+ * Limits and cg_oom_kills want a cgroup of c's own (-ENOENT), usage is that of the nearest one.
+ */
+
+int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec, uint64_t period_nsec); /* 0: no limit */
+int cg_set_memory_max(struct cgroups *g, const struct cg *c, uint64_t bytes); /* 0: no limit; swap can't be used to escape */
+int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n);       /* 0: no limit */
+int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
+int cg_memory_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes);
+int cg_oom_kills(struct cgroups *g, const struct cg *c, uint64_t *ret);       /* of this cgroup and, on v2, its leaf */
+
+/*
+ * Removes (killing what is inside) every cgroup below our root whose container keep() does not claim.
+ * path is relative to our root; called for each directory that could be a container's, not for those that the users of claimed
+ * ones have made. Returns how many could not be removed yet: call again, what was killed needs its time.
+ */
+int cg_sweep(struct cgroups *g, bool (*keep)(void *arg, const char *path), void *arg);
+/* Removes our root directories when nothing is left in them (daemon ends for good). */
+int cg_remove_root(struct cgroups *g);
+
+/* One line a controller for .porto/features: "cpu: v1 /sys/fs/cgroup/cpu" or "io: missing: reason". */
+void cg_describe(const struct cgroups *g, struct text *out);
+
+#endif

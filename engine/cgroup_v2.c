@@ -1,0 +1,121 @@
+#include "engine/cgroup_priv.h"
+
+#include <stdio.h>
+
+static int freeze(const struct hier *h, const char *dir, bool frozen)
+{
+	return cg_write(h, dir, "cgroup.freeze", frozen ? "1" : "0");
+}
+
+static bool frozen(const struct hier *h, const char *dir)
+{
+	uint64_t v;
+	return cg_read_key(h, dir, "cgroup.events", "frozen", &v) == 0 && v;
+}
+
+/* The kernel does it in one go, with what is being forked; before 5.14 it could not. */
+static int kill_all(const struct hier *h, const char *dir)
+{
+	int r = cg_write(h, dir, "cgroup.kill", "1");
+	if (r != -ENOENT || faccessat(h->fd, *dir ? dir : ".", F_OK, 0) < 0)
+		return r == -ENOENT ? 0 : r;
+	return cg_kill_by_pid(h, dir);
+}
+
+static bool empty(const struct hier *h, const char *dir)
+{
+	uint64_t v;
+	return cg_read_key(h, dir, "cgroup.events", "populated", &v) < 0 || !v;
+}
+
+static int cpu_max(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec)
+{
+	char text[64];
+	if (quota_usec)
+		snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)quota_usec, (unsigned long long)period_usec);
+	else
+		snprintf(text, sizeof(text), "max %llu", (unsigned long long)period_usec);
+	return cg_write(h, dir, "cpu.max", text);
+}
+
+/*
+ * Where v1 refuses a limit below what can be reclaimed, v2 takes it and kills. So the memory is reclaimed first, and
+ * what can't be is EBUSY, as on v1. A new limit on an empty cgroup is nothing but two writes and a read.
+ */
+static int memory_max(const struct hier *h, const char *dir, uint64_t bytes)
+{
+	uint64_t used;
+	if (bytes && cg_read_u64(h, dir, "memory.current", &used) == 0 && used > bytes) {
+		cg_write_u64(h, dir, "memory.reclaim", used - bytes);
+		if (cg_read_u64(h, dir, "memory.current", &used) == 0 && used > bytes)
+			return -EBUSY;
+	}
+	int r = bytes ? cg_write_u64(h, dir, "memory.max", bytes) : cg_write(h, dir, "memory.max", "max");
+	if (r < 0)
+		return r;
+	r = cg_write(h, dir, "memory.swap.max", bytes ? "0" : "max");
+	return r == -ENOENT ? 0 : r;
+}
+
+static int cpu_usage(const struct hier *h, const char *dir, uint64_t *nsec, uint64_t *system_nsec)
+{
+	uint64_t total, system;
+	int r = cg_read_key(h, dir, "cpu.stat", "usage_usec", &total);
+	if (r == 0)
+		r = cg_read_key(h, dir, "cpu.stat", "system_usec", &system);
+	if (r < 0)
+		return r;
+	*nsec = total * 1000;
+	*system_nsec = system * 1000;
+	return 0;
+}
+
+/* Kills in child containers are theirs: .local. In the leaf everything counts, its user may have cgroups of his own there. */
+static int oom_kills(const struct hier *h, const char *dir, uint64_t *ret)
+{
+	char leaf[PATH_MAX];
+	uint64_t own, in_leaf;
+	int r = cg_read_key(h, dir, "memory.events.local", "oom_kill", &own);
+	if (r == 0)
+		r = cg_path(leaf, dir, CG_LEAF);
+	if (r < 0)
+		return r;
+	/* the leaf counts for itself only once a child container has a memory cgroup too */
+	*ret = cg_read_key(h, leaf, "memory.events", "oom_kill", &in_leaf) == 0 ? own + in_leaf : own;
+	return 0;
+}
+
+int cg_v2_enable(int at, const char *dir, unsigned ctls)
+{
+	char path[PATH_MAX], buf[512];
+	int r = cg_path(path, dir, "cgroup.subtree_control");
+	if (r < 0)
+		return r;
+	ssize_t n = file_read_small(at, path, buf, sizeof(buf));
+	if (n < 0)
+		return (int)n;
+	unsigned missing = ctls & ~cg_parse_list(buf);
+	for (enum cg_ctl c = 0; c < CG_CTLS; c++) {
+		if (!(missing & CG_BIT(c)))
+			continue;
+		snprintf(buf, sizeof(buf), "+%s", c == CG_IO ? "io" : cg_name(c));
+		r = file_write(at, path, buf);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+const struct cg_driver cg_driver_v2 = {
+	.v2 = true,
+	.threads = "cgroup.threads",
+	.memory_current = "memory.current",
+	.freeze = freeze,
+	.frozen = frozen,
+	.kill = kill_all,
+	.empty = empty,
+	.cpu_max = cpu_max,
+	.memory_max = memory_max,
+	.cpu_usage = cpu_usage,
+	.oom_kills = oom_kills,
+};

@@ -1,0 +1,220 @@
+/*
+ * engine/ct.h: the container object and the tree; inside the engine everybody includes this.
+ *
+ * A container is made by ct_new and freed by ct_free, nothing else keeps a pointer to it across a return to the loop:
+ * what comes back later (timers embedded in it apart) holds the id and asks ct_find. Ids only grow.
+ */
+#ifndef ENGINE_CT_H
+#define ENGINE_CT_H
+
+#include <sys/types.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/proc.h"
+#include "base/text.h"
+#include "engine/cgroup.h"
+#include "engine/config.h"
+#include "engine/engine.h"
+#include "engine/notes.h"
+#include "engine/props.h"
+#include "engine/types.h"
+
+#define CT_LEVEL_MAX 16
+#define LABELS_MAX 100
+#define NAME_MAX_TOTAL 512 /* more than any full name has */
+
+enum ct_state {
+	CT_STOPPED,
+	CT_STARTING,
+	CT_RUNNING,
+	CT_META,
+	CT_PAUSED,
+	CT_STOPPING,
+	CT_DEAD,
+	CT_RESPAWNING,
+	CT_STATES,
+};
+extern const char *const ct_state_names[CT_STATES];
+
+/* What is going on with a container; requests that come meanwhile join, queue or are refused (fsm.c). */
+enum op_kind { OP_NONE, OP_START, OP_STOP, OP_PAUSE, OP_RESUME, OP_RESTART, OP_DESTROY };
+
+/* Somebody to be told when an operation ends: a request, or the start of a child that needs this parent. */
+struct op_waiter {
+	struct op_waiter *next;
+	uint64_t cookie; /* 0: none */
+	uint32_t child;  /* container whose start goes on, 0: none */
+};
+
+/* A request that came while another operation was under way. */
+struct op_queued {
+	struct op_queued *next;
+	struct engine_cred who;
+	uint64_t cookie;
+	int verb;
+	char *arg;
+};
+
+/* One standard stream as the container will get or got it. */
+struct stream {
+	bool internal;       /* our own bounded file in the work directory */
+	int fd;              /* a descriptor taken from the writer of /dev/fd/N, -1: none */
+	pid_t pid;           /* whose descriptor it is */
+	uint64_t pid_start;
+	uint64_t offset;     /* bytes dropped from the head of the internal file */
+};
+
+struct ct {
+	uint32_t id;
+	char *name;           /* "a/b"; "/" for the host */
+	const char *base;     /* the last component, inside name */
+	struct ct *parent, *children, *last_child, *next, *prev; /* siblings by ascending id */
+	struct ct *by_id, *by_name; /* hash chains */
+	struct engine *e;
+	unsigned level;
+	enum ct_state state;
+	bool destroying;      /* out of the tree, being taken down */
+
+	union value val[PROP_COUNT];
+	uint64_t set[(PROP_COUNT + 63) / 64]; /* explicitly set */
+	uid_t owner_uid, task_uid;
+	gid_t owner_gid, task_gid;
+	unsigned controllers; /* CG_BITs asked for by hand or by a property */
+
+	/* run time: meaningful while not stopped */
+	struct cg cg;
+	bool has_cg, has_work;
+	bool is_meta;         /* no command: running means meta */
+	bool frozen;          /* own freezer set (pause of this container, not of a parent) */
+	pid_t pid;            /* the helper or, in job mode, the command itself; 0: no task */
+	uint64_t pid_start;
+	int pidfd;
+	bool task_gone;       /* its end has been seen */
+	struct loop_fd watch; /* on pidfd */
+	struct loop_fd report; /* on the read end of porto-init's pipe */
+	struct ct *by_pid;    /* hash chain */
+	bool noted;           /* the supervisor has reaped it: */
+	int note_status;
+	struct loop_timer note_timer; /* the note does not come: the supervisor is gone */
+	struct stream streams[3];
+
+	/* the last life: kept when dead, reset by stop */
+	int exit_status;      /* as wait(2) */
+	bool oom_killed, core_dumped;
+	uint64_t oom_kills, oom_kills_total;
+	uint64_t start_boot, death_boot;  /* clock_boot, ns; 0 never */
+	int64_t start_wall, death_wall, creation_wall, change_wall; /* epoch seconds */
+	uint64_t respawns;    /* since the last ordinary start */
+
+	/* operations */
+	enum op_kind op;
+	struct engine_cred op_who;    /* on whose behalf */
+	struct op_waiter *op_waiters;
+	int op_result;                /* of the last one that ended */
+	struct op_queued *queue;
+	struct loop_timer timer;      /* of the operation: retry or deadline */
+	struct loop_timer respawn_timer, age_timer;
+	uint64_t op_deadline;         /* clock_mono */
+	unsigned op_tries;
+	bool op_hard;                 /* SIGKILL phase of a stop, undoing phase of a start */
+	bool op_respawn;              /* this start is a respawn: cgroups and output stay */
+	bool signalled;               /* got its soft signal */
+	bool stuck;                   /* did not die in time; tried on in the background */
+	struct err op_err;            /* why the start fails, while it is undone */
+	struct waiting *waiting;      /* blocked reads of `wait`, wait.c */
+	unsigned waiting_count;
+
+	/* exactly once */
+	uint64_t unique;      /* request of the last saved change */
+	int unique_result;
+	unsigned holds;       /* descriptors on `weak` */
+
+	char *start_error;    /* "Kind:(text)" or NULL */
+	char *error;          /* "NUMBER Kind:(text)" or NULL */
+};
+
+#define CT_HASH 4096u
+#define UID_ERRORS 64u
+
+struct engine {
+	struct loop *loop;
+	const struct config *conf;
+	const struct engine_events *events;
+	void *events_arg;
+	struct cgroups *cgroups;
+	struct ct *root;
+	struct ct *by_id[CT_HASH], *by_name[CT_HASH], *by_pid[CT_HASH];
+	struct ct *dying;     /* destroying, by next */
+	size_t count;         /* containers in the tree, without the root */
+	uint32_t next_id, reserved_id;
+	int state_fd, ct_fd;  /* the state directory, its ct/ */
+	int work_fd;          /* the work directory, -1 until first needed */
+	int init_fd;          /* sealed copy of porto-init */
+	gid_t porto_gid;      /* (gid_t)-1: no such group */
+	struct loop_fd notes_watch;
+	struct loop_timer tick; /* each second while something runs: output that outgrows its limit */
+	struct loop_timer replay_timer;
+	struct waiting *waiting;  /* of `.porto/wait[...]` */
+	struct event_log *log;
+	struct replay *replay;  /* uniques found in the records at start */
+	struct uid_error { uid_t uid; char *text; } uid_errors[UID_ERRORS];
+	struct counters { uint64_t created, started, start_failed, destroyed, died, oom, respawned, errors; } counters;
+	int restored, adopted, swept;
+};
+
+static inline bool ct_is_root(const struct ct *ct)
+{
+	return ct->parent == NULL && !ct->destroying;
+}
+
+/* Running, meta or paused. */
+static inline bool ct_is_alive(const struct ct *ct)
+{
+	return ct->state == CT_RUNNING || ct->state == CT_META || ct->state == CT_PAUSED;
+}
+
+static inline bool ct_has_resources(const struct ct *ct)
+{
+	return ct->state != CT_STOPPED;
+}
+
+static inline bool prop_is_set(const struct ct *ct, int prop)
+{
+	return ct->set[prop / 64] >> (prop % 64) & 1;
+}
+
+/* Owns its values and strings; adds itself to parent (NULL for the root) and the indexes. */
+int ct_new(struct engine *e, struct ct *parent, const char *base, uint32_t id, struct ct **ret);
+void ct_free(struct ct *ct);
+struct ct *ct_find(struct engine *e, uint32_t id);         /* in the tree or dying; NULL */
+struct ct *ct_find_name(struct engine *e, const char *name); /* full name, "/" for the host; NULL */
+struct ct *ct_child(struct ct *parent, const char *base);
+/* The task whose end is awaited, by pid and start time. */
+void ct_pid_remember(struct ct *ct);
+void ct_pid_forget(struct ct *ct);
+struct ct *ct_find_pid(struct engine *e, pid_t pid, uint64_t start_time);
+/* Takes it out of its parent and the name index: the name is free, the object lives on in e->dying. */
+void ct_unlink(struct ct *ct);
+/* Walks everything below top, parents before children, without top itself: start with NULL, ends with NULL. */
+struct ct *ct_next(struct ct *top, struct ct *it);
+/* The absolute name: "/porto/a/b", "/" for the host. */
+void ct_absolute(const struct ct *ct, struct text *out);
+
+/* Seconds of life (or since death); 0 when stopped; the uptime for the host. */
+uint64_t ct_seconds(const struct ct *ct, bool since_death);
+int ct_exit_code(const struct ct *ct); /* of a dead one: PROPERTIES.md 4.1 */
+bool ct_isolated(const struct ct *ct); /* isolate, unless the virt_mode forbids it */
+bool ct_has_root(const struct ct *ct); /* a chroot of its own */
+
+uint64_t ct_oom_kills(struct ct *ct);       /* of this life */
+uint64_t ct_oom_kills_total(struct ct *ct); /* with past lives and children */
+unsigned ct_controllers(const struct ct *ct); /* what it gets at a start: by level, by hand, by its properties */
+
+extern char engine_readme_path[]; /* beside the running binary; "" if none */
+
+/* The nearest container up (itself included) that has a task whose namespaces can be joined; NULL: the host's. */
+struct ct *ct_task_owner(struct ct *ct);
+
+#endif

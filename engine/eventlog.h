@@ -1,0 +1,21 @@
+/*
+ * engine/eventlog.h: `.porto/events`: a line a change, in a file of the state directory so that it outlives the worker.
+ * The offset of a reader is the offset in the file; the head of a long file is punched out.
+ */
+#ifndef ENGINE_EVENTLOG_H
+#define ENGINE_EVENTLOG_H
+
+#include "engine/ct.h"
+
+int event_open(struct engine *e, struct err *err);
+void event_close(struct engine *e);
+/* kind: created destroyed state label start_failed; fmt gives the rest of the line, NULL for none. A full disk loses lines, nothing else. */
+void event_log(struct engine *e, const char *kind, const char *name, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* Where `events` (since NULL) or `events?since=N` begins. -EINVAL for a bad number. */
+int event_base(struct engine *e, const char *since, uint64_t *base);
+/* As pread; at the end: ENGINE_PENDING and the cookie is answered with the next line. */
+ssize_t event_pread(struct engine *e, uint64_t cookie, char *buf, size_t size, uint64_t off);
+/* true if the cookie waited here. */
+bool event_cancel(struct engine *e, uint64_t cookie);
+
+#endif

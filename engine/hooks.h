@@ -1,0 +1,106 @@
+/*
+ * engine/hooks.h: the functions named in props.def, by kind; what each kind may do is said in props.h (struct prop).
+ */
+#ifndef ENGINE_HOOKS_H
+#define ENGINE_HOOKS_H
+
+#include "engine/ct.h"
+
+#define READ_HOOK(name) int name(struct ct *ct, const char *key, struct text *out, struct err *err)
+#define CHECK_HOOK(name) int name(struct change *c)
+#define APPLY_HOOK(name) int name(struct ct *ct, const union value *v, struct err *err)
+#define COMMIT_HOOK(name) void name(struct change *c)
+#define WRITE_HOOK(name) int name(struct change *c)
+
+READ_HOOK(read_absolute_name);
+READ_HOOK(read_absolute_namespace);
+READ_HOOK(read_cgroups);
+READ_HOOK(read_change_time);
+READ_HOOK(read_controllers);
+READ_HOOK(read_core_dumped);
+READ_HOOK(read_cpu_limit);
+READ_HOOK(read_cpu_usage);
+READ_HOOK(read_cpu_usage_system);
+READ_HOOK(read_creation_time);
+READ_HOOK(read_cwd);
+READ_HOOK(read_death_time);
+READ_HOOK(read_env);
+READ_HOOK(read_env_secret);
+READ_HOOK(read_error);
+READ_HOOK(read_exit_code);
+READ_HOOK(read_exit_status);
+READ_HOOK(read_group);
+READ_HOOK(read_id);
+READ_HOOK(read_isolate);
+READ_HOOK(read_knob);
+READ_HOOK(read_labels);
+READ_HOOK(read_level);
+READ_HOOK(read_memory_limit);
+READ_HOOK(read_memory_usage);
+READ_HOOK(read_oom_killed);
+READ_HOOK(read_oom_kills);
+READ_HOOK(read_oom_kills_total);
+READ_HOOK(read_output_err);
+READ_HOOK(read_output_out);
+READ_HOOK(read_owner_cred);
+READ_HOOK(read_owner_group);
+READ_HOOK(read_owner_user);
+READ_HOOK(read_parent);
+READ_HOOK(read_process_count);
+READ_HOOK(read_readme);
+READ_HOOK(read_root_path);
+READ_HOOK(read_root_pid);
+READ_HOOK(read_spec);
+READ_HOOK(read_start_error);
+READ_HOOK(read_start_time);
+READ_HOOK(read_stat);
+READ_HOOK(read_state);
+READ_HOOK(read_stderr_offset);
+READ_HOOK(read_stdout_offset);
+READ_HOOK(read_taint);
+READ_HOOK(read_task_cred);
+READ_HOOK(read_thread_count);
+READ_HOOK(read_thread_limit);
+READ_HOOK(read_time);
+READ_HOOK(read_user);
+
+CHECK_HOOK(check_bind);
+CHECK_HOOK(check_command);
+CHECK_HOOK(check_group);
+CHECK_HOOK(check_isolate);
+CHECK_HOOK(check_labels);
+CHECK_HOOK(check_memory_limit);
+CHECK_HOOK(check_never);
+CHECK_HOOK(check_only_true);
+CHECK_HOOK(check_owner_group);
+CHECK_HOOK(check_owner_user);
+CHECK_HOOK(check_private);
+CHECK_HOOK(check_root);
+CHECK_HOOK(check_stdout_limit);
+CHECK_HOOK(check_stream);
+CHECK_HOOK(check_user);
+CHECK_HOOK(check_virt_mode);
+
+APPLY_HOOK(apply_cpu_limit);
+APPLY_HOOK(apply_memory_limit);
+APPLY_HOOK(apply_thread_limit);
+APPLY_HOOK(apply_ulimit);
+
+COMMIT_HOOK(commit_aging);
+COMMIT_HOOK(commit_argv);
+COMMIT_HOOK(commit_command);
+COMMIT_HOOK(commit_group);
+COMMIT_HOOK(commit_labels);
+COMMIT_HOOK(commit_owner_group);
+COMMIT_HOOK(commit_owner_user);
+COMMIT_HOOK(commit_respawn);
+COMMIT_HOOK(commit_stream);
+COMMIT_HOOK(commit_user);
+
+WRITE_HOOK(write_attach);
+WRITE_HOOK(write_controllers);
+WRITE_HOOK(write_owner_cred);
+WRITE_HOOK(write_state);
+WRITE_HOOK(write_task_cred);
+
+#endif

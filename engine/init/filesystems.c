@@ -1,0 +1,191 @@
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "engine/init/init.h"
+
+#define NO_SUID_EXEC (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
+#define NO_SUID_EXEC_DEV (NO_SUID_EXEC | MOUNT_ATTR_NODEV)
+#define TTY_GID "5" /* group tty of all distributions we know; terminals of the container belong to it */
+
+/* options: key, value, ..., NULL. A mount not yet attached anywhere, or -1 and errno. */
+static int mount_new(const char *type, const char *const *options, unsigned int attr)
+{
+	autoclose int fs = fsopen(type, FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		return -1;
+	for (; *options; options += 2) {
+		if (fsconfig(fs, FSCONFIG_SET_STRING, options[0], options[1], 0))
+			return -1;
+	}
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -1;
+	return fsmount(fs, FSMOUNT_CLOEXEC, attr);
+}
+
+/* Puts tree on dir/name (dir itself for ""). */
+static int attach(int tree, int dir, const char *name)
+{
+	return move_mount(tree, "", dir, name, MOVE_MOUNT_F_EMPTY_PATH | (*name ? 0 : MOVE_MOUNT_T_EMPTY_PATH));
+}
+
+/* A new mount on dir/name. The descriptor of its root, or -1 recorded. */
+static int mount_on(struct init *in, int dir, const char *name, const char *type, const char *const *options,
+		    unsigned int attr)
+{
+	autoclose int fs = mount_new(type, options, attr);
+
+	if (fs < 0 || attach(fs, dir, name))
+		return init_fail(in, ERR_Unknown, errno, "can't mount ", type, NULL);
+	return TAKE_FD(fs);
+}
+
+/* The same on a directory of the root to be, made if missing. */
+static int mount_top(struct init *in, const char *name, const char *type, const char *const *options, unsigned int attr)
+{
+	autoclose int dir = mount_point(in, name);
+
+	return dir < 0 ? -1 : mount_on(in, dir, "", type, options, attr);
+}
+
+static const char *const no_options[] = { NULL };
+
+/* Lays source (relative to from) over dir/name with more restrictions. 0, or -1 and errno. */
+static int cover(int from, const char *source, int dir, const char *name, uint64_t attr)
+{
+	struct mount_attr set = { .attr_set = attr };
+	autoclose int tree = open_tree(from, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &set, sizeof(set)))
+		return -1;
+	return attach(tree, dir, name);
+}
+
+int op_proc(struct init *in, char **arg UNUSED)
+{
+	static const char *const read_only[] = { "bus", "irq", "sys", "sysrq-trigger" };
+
+	if (mount_base(in, false))
+		return -1;
+	autoclose int proc = mount_top(in, "proc", "proc", no_options, NO_SUID_EXEC_DEV);
+	if (proc < 0)
+		return -1;
+	if (!in->new_root)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(read_only); i++) {
+		const char *name = read_only[i];
+		if (cover(proc, name, proc, name, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV) && errno != ENOENT)
+			return init_fail(in, ERR_Unknown, errno, "can't protect ", name, NULL);
+	}
+	if (!faccessat(proc, "kcore", F_OK, 0) &&
+	    cover(AT_FDCWD, "/dev/null", proc, "kcore", MOUNT_ATTR_RDONLY | NO_SUID_EXEC))
+		return init_fail(in, ERR_Unknown, errno, "can't mask kcore", NULL);
+	return 0;
+}
+
+static const struct device {
+	const char *name;
+	unsigned int major, minor;
+} devices[] = {
+	{ "console", 1, 3 }, /* there is none: null takes what is written to it */
+	{ "full",    1, 7 },
+	{ "null",    1, 3 },
+	{ "random",  1, 8 },
+	{ "tty",     5, 0 },
+	{ "urandom", 1, 9 },
+	{ "zero",    1, 5 },
+};
+
+static const struct link {
+	const char *name, *target;
+} links[] = {
+	{ "fd",     "/proc/self/fd" },
+	{ "ptmx",   "pts/ptmx" },
+	{ "stderr", "/proc/self/fd/2" },
+	{ "stdin",  "/proc/self/fd/0" },
+	{ "stdout", "/proc/self/fd/1" },
+};
+
+static const char *const directories[] = { "pts", "shm" };
+
+/* Where a device cgroup or a user namespace forbids mknod, the old root's device serves. */
+static int device_bind(int dev, const char *name)
+{
+	autoclose int from = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	autoclose int file = openat(dev, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	if (from < 0 || file < 0)
+		return -1;
+	return cover(from, strcmp(name, "console") ? name : "null", dev, name, NO_SUID_EXEC);
+}
+
+static int devices_make(struct init *in, int dev)
+{
+	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+		const struct device *d = &devices[i];
+
+		if (mknodat(dev, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) &&
+		    (errno != EPERM || device_bind(dev, d->name)))
+			return init_fail(in, ERR_Unknown, errno, "can't make ", d->name, NULL);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
+		if (mkdirat(dev, directories[i], 0755))
+			return init_fail(in, ERR_Unknown, errno, "can't make ", directories[i], NULL);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+		if (symlinkat(links[i].target, dev, links[i].name))
+			return init_fail(in, ERR_Unknown, errno, "can't make ", links[i].name, NULL);
+	}
+	return 0;
+}
+
+int op_dev(struct init *in, char **arg UNUSED)
+{
+	static const char *const dev_options[] = { "mode", "755", "size", "32m", NULL };
+	static const char *const pts_options[] = { "mode", "620", "ptmxmode", "666", "gid", TTY_GID, "max", "256", NULL };
+	static const char *const shm_options[] = { "mode", "1777", NULL };
+	mode_t mask;
+	int r;
+
+	if (mount_base(in, true))
+		return -1;
+	autoclose int dev = mount_top(in, "dev", "tmpfs", dev_options, NO_SUID_EXEC);
+	if (dev < 0)
+		return -1;
+	mask = umask(0);
+	r = devices_make(in, dev);
+	umask(mask);
+	if (r)
+		return -1;
+	autoclose int pts = mount_on(in, dev, "pts", "devpts", pts_options, NO_SUID_EXEC);
+	if (pts < 0)
+		return -1;
+	autoclose int shm = mount_on(in, dev, "shm", "tmpfs", shm_options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	return shm < 0 ? -1 : 0;
+}
+
+/* What a mount of sysfs needs (the right over the network namespace) may be missing; the old one shows the same. */
+static int sys_bind(int dir)
+{
+	struct mount_attr set = { .attr_set = MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV };
+	autoclose int tree = open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)))
+		return -1;
+	return attach(tree, dir, "");
+}
+
+int op_sys(struct init *in, char **arg UNUSED)
+{
+	if (mount_base(in, true))
+		return -1;
+	autoclose int dir = mount_point(in, "sys");
+	if (dir < 0)
+		return -1;
+	autoclose int fs = mount_new("sysfs", no_options, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV);
+	if ((fs < 0 || attach(fs, dir, "")) && sys_bind(dir))
+		return init_fail(in, ERR_Unknown, errno, "can't mount sysfs", NULL);
+	return 0;
+}

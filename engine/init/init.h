@@ -1,0 +1,130 @@
+/*
+ * engine/init/init.h: the inside of porto-init. What it is told and what it answers: proto.h.
+ *
+ * One process, one pass over the list of operations. An operation returns 0, or -1 with the failure recorded by one of
+ * the init_fail functions; the first failure ends the start. The process that stays beside the command for its whole
+ * life is small because it has touched little: no stdio, no allocation before `fork`, no large buffers on the stack.
+ */
+#ifndef ENGINE_INIT_INIT_H
+#define ENGINE_INIT_INIT_H
+
+#include <sys/types.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "engine/init/proto.h"
+
+struct init;
+
+struct init_op {
+	const char *name;
+	int nargs;
+	int (*run)(struct init *in, char **arg);
+};
+
+#define INIT_ARGS_MAX 4
+
+/* A NULL-terminated vector that grows; the words belong to the mapped operations or live until exec. */
+struct words {
+	char **at;
+	size_t count, size;
+};
+
+enum init_role {
+	INIT_ALONE,   /* neither fork nor become yet */
+	INIT_CHILD,   /* after fork: on the way to the command, the parent stays */
+	INIT_BECOMES, /* after become: on the way to the command, without parent */
+};
+
+struct init {
+	char *ops, *next, *end;   /* the mapped operations */
+	const struct init_op *op; /* the one that runs, for the sentence of a failure */
+	enum init_role role;
+	int sync_fd;              /* child's end of the pipe to the staying parent, -1 if none */
+	bool slaved;              /* `slave` was done: mounts can't reach the host */
+	bool new_root;            /* between `root` and `pivot` */
+	int root_fd;              /* what mounts are made below; -1: not opened yet */
+	struct words argv, env;
+	enum err_kind kind;       /* the failure */
+	int no;
+	char text[STATUS_SIZE - STATUS_LINE];
+};
+
+/* The operations, ended by a row without name. */
+extern const struct init_op init_ops[];
+
+/*
+ * Record a failure and return -1. The sentence is "OPERATION: " and the words that follow, up to a NULL; it doesn't
+ * repeat what the errno says. _path judges the errno of a path that a user gave, _sys of anything else.
+ */
+int init_fail(struct init *in, enum err_kind kind, int no, ...) __attribute__((sentinel));
+int init_fail_sys(struct init *in, int no, const char *what);
+int init_fail_path(struct init *in, int no, const char *what, const char *path);
+
+/* A fault of whoever wrote the list: EPROTO. */
+int init_fail_list(struct init *in, const char *what, const char *word);
+
+/* A whole word as a number not above max, else a failure of the list. */
+int init_number(struct init *in, const char *word, int base, unsigned long max, unsigned long *ret);
+
+/* status.c: the status file, by single writes that can't be torn. */
+char *number_format(char buf[24], long value);
+void status_failed(enum err_kind kind, int no, const char *text);
+void status_started(pid_t pid);
+void status_exited(pid_t pid, int status);
+
+/* command.c */
+int words_add(struct words *w, char *word);
+int op_env(struct init *in, char **arg);
+int op_command(struct init *in, char **arg);
+int op_arg(struct init *in, char **arg);
+int op_exec(struct init *in, char **arg);
+
+/* stay.c */
+void signals_ignore(void);
+void signals_reset(void);
+int op_fork(struct init *in, char **arg);
+int op_become(struct init *in, char **arg);
+_Noreturn void stay_alone(struct init *in);
+
+/* stream.c */
+int op_session(struct init *in, char **arg);
+int op_stream(struct init *in, char **arg);
+int op_open(struct init *in, char **arg);
+
+/* task.c */
+int op_tasks(struct init *in, char **arg);
+int op_setns(struct init *in, char **arg);
+int op_hostname(struct init *in, char **arg);
+int op_oom_adj(struct init *in, char **arg);
+int op_umask(struct init *in, char **arg);
+int op_groups(struct init *in, char **arg);
+int op_gid(struct init *in, char **arg);
+int op_uid(struct init *in, char **arg);
+int op_cwd(struct init *in, char **arg);
+
+/* rlimit.c */
+int op_rlimit(struct init *in, char **arg);
+
+/* mounts.c */
+int op_slave(struct init *in, char **arg);
+int op_root(struct init *in, char **arg);
+int op_bind(struct init *in, char **arg);
+int op_readonly(struct init *in, char **arg);
+int op_pivot(struct init *in, char **arg);
+
+/* Opens base/path without ever leaving base, whatever the symbolic links say; resolve: further RESOLVE_ flags. -1, errno. */
+int open_below(int base, const char *path, uint64_t flags, uint64_t resolve);
+
+/* A directory right below the base, created if missing in a root to be; a link is refused. -1: the failure is recorded. */
+int mount_point(struct init *in, const char *name);
+
+/* Checks that mounts are allowed here and opens the base for them. 0, or -1 with the failure recorded. */
+int mount_base(struct init *in, bool needs_root);
+
+/* filesystems.c */
+int op_proc(struct init *in, char **arg);
+int op_dev(struct init *in, char **arg);
+int op_sys(struct init *in, char **arg);
+
+#endif

@@ -1,0 +1,212 @@
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "engine/init/init.h"
+
+const struct init_op init_ops[] = {
+	{ "arg",      1, op_arg },
+	{ "become",   0, op_become },
+	{ "bind",     3, op_bind },
+	{ "command",  1, op_command },
+	{ "cwd",      1, op_cwd },
+	{ "dev",      0, op_dev },
+	{ "env",      1, op_env },
+	{ "exec",     0, op_exec },
+	{ "fork",     0, op_fork },
+	{ "gid",      1, op_gid },
+	{ "groups",   1, op_groups },
+	{ "hostname", 1, op_hostname },
+	{ "oom_adj",  1, op_oom_adj },
+	{ "open",     3, op_open },
+	{ "pivot",    0, op_pivot },
+	{ "proc",     0, op_proc },
+	{ "readonly", 0, op_readonly },
+	{ "rlimit",   4, op_rlimit },
+	{ "root",     1, op_root },
+	{ "session",  0, op_session },
+	{ "setns",    2, op_setns },
+	{ "slave",    0, op_slave },
+	{ "stream",   2, op_stream },
+	{ "sys",      0, op_sys },
+	{ "tasks",    1, op_tasks },
+	{ "uid",      1, op_uid },
+	{ "umask",    1, op_umask },
+	{ NULL,       0, NULL },
+};
+
+static void text_add(struct init *in, const char *word)
+{
+	size_t have = strlen(in->text);
+	size_t len = MIN(strlen(word), sizeof(in->text) - 1 - have);
+
+	memcpy(in->text + have, word, len);
+	in->text[have + len] = '\0';
+}
+
+int init_fail(struct init *in, enum err_kind kind, int no, ...)
+{
+	const char *word;
+	va_list ap;
+
+	in->kind = kind;
+	in->no = no;
+	in->text[0] = '\0';
+	if (in->op) {
+		text_add(in, in->op->name);
+		text_add(in, ": ");
+	}
+	va_start(ap, no);
+	while ((word = va_arg(ap, const char *)))
+		text_add(in, word);
+	va_end(ap);
+	return -1;
+}
+
+static enum err_kind kind_of(int no)
+{
+	switch (no) {
+	case EACCES:
+	case EPERM:
+		return ERR_Permission;
+	case EAGAIN:
+	case ENOMEM:
+		return ERR_ResourceNotAvailable;
+	case ENOSPC:
+	case EDQUOT:
+		return ERR_NoSpace;
+	default:
+		return ERR_Unknown;
+	}
+}
+
+int init_fail_sys(struct init *in, int no, const char *what)
+{
+	return init_fail(in, kind_of(no), no, what, NULL);
+}
+
+int init_fail_path(struct init *in, int no, const char *what, const char *path)
+{
+	static const int user_fault[] = { EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EROFS,
+					  EXDEV };
+	enum err_kind kind = kind_of(no);
+
+	for (size_t i = 0; i < ARRAY_LEN(user_fault); i++) {
+		if (user_fault[i] == no)
+			kind = ERR_InvalidValue;
+	}
+	return init_fail(in, kind, no, what, path, NULL);
+}
+
+int init_fail_list(struct init *in, const char *what, const char *word)
+{
+	return init_fail(in, ERR_Unknown, EPROTO, what, word, NULL);
+}
+
+int init_number(struct init *in, const char *word, int base, unsigned long max, unsigned long *ret)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(word, &end, base);
+	if (end == word || *end || *word == '-' || errno || value > max)
+		return init_fail_list(in, "not a number for this: ", word);
+	*ret = value;
+	return 0;
+}
+
+static int ops_map(struct init *in)
+{
+	struct stat st;
+	void *at;
+
+	if (fstat(INIT_OPS_FD, &st))
+		return init_fail_sys(in, errno, "no operations");
+	if (st.st_size == 0)
+		return 0;
+	/* Private and writable, so that the environment and path walks may use the words in place. */
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, INIT_OPS_FD, 0);
+	if (at == MAP_FAILED)
+		return init_fail_sys(in, errno, "can't map the operations");
+	in->ops = in->next = at;
+	in->end = in->ops + st.st_size;
+	if (in->end[-1])
+		return init_fail_list(in, "the list doesn't end with a NUL", "");
+	return 0;
+}
+
+static char *next_word(struct init *in)
+{
+	char *word = in->next;
+
+	if (word == in->end)
+		return NULL;
+	in->next += strlen(word) + 1;
+	return word;
+}
+
+static const struct init_op *op_find(const char *name)
+{
+	const struct init_op *op = init_ops;
+
+	while (op->name && strcmp(op->name, name))
+		op++;
+	return op->name ? op : NULL;
+}
+
+static int ops_run(struct init *in)
+{
+	char *arg[INIT_ARGS_MAX], *word;
+
+	while ((word = next_word(in))) {
+		in->op = NULL;
+		const struct init_op *op = op_find(word);
+		if (!op)
+			return init_fail_list(in, "unknown operation: ", word);
+		in->op = op;
+		for (int i = 0; i < op->nargs; i++) {
+			arg[i] = next_word(in);
+			if (!arg[i])
+				return init_fail_list(in, "the list ends before its arguments", "");
+		}
+		if (op->run(in, arg))
+			return -1;
+	}
+	in->op = NULL;
+	if (in->role != INIT_ALONE)
+		return init_fail_list(in, "the list ends without exec", "");
+	if (in->new_root)
+		return init_fail_list(in, "the list ends without pivot", "");
+	return 0;
+}
+
+/* Descriptors we open must not land on 0-2, where the streams of the command go. */
+static void standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", O_RDWR);
+	}
+}
+
+int main(void)
+{
+	static struct init in = { .sync_fd = -1, .root_fd = -1 };
+
+	prctl(PR_SET_NAME, "porto-init");
+	signals_ignore();
+	standard_fds();
+	umask(022);
+
+	if (!ops_map(&in) && !ops_run(&in))
+		stay_alone(&in);
+
+	status_failed(in.kind, in.no, in.text);
+	/* After fork the parent has the last word: it reaps us before it lets the engine know. */
+	if (in.sync_fd >= 0)
+		(void)!write(in.sync_fd, "f", 1);
+	_exit(EXIT_FAILURE);
+}

@@ -1,0 +1,78 @@
+/*
+ * engine/init/proto.h: what the engine tells porto-init to do, and what it hears back.
+ *
+ * porto-init is executed (from a sealed memfd, as comm "porto-init") already inside its new pid, ipc, uts and mount
+ * namespaces (the engine's clone3 made or joined them) with three descriptors:
+ *     INIT_OPS_FD     a memfd with the operations, at offset 0
+ *     INIT_REPORT_FD  the write end of a pipe; its closing wakes the engine, which then reads the status file
+ *     INIT_STATUS_FD  the container's status file, STATUS_SIZE bytes already allocated (so ENOSPC can't lose a status)
+ * and whatever the operations name by number. All others are closed before the command runs.
+ *
+ * The operations are NUL-terminated words: the operation's name, then exactly its number of arguments. They are run in
+ * order by the process, up to `fork`; after it the parent stays (reaps, writes the wait status) and the rest is run by
+ * the child; with `become` instead of `fork` there is no parent: the same process goes on and becomes the command.
+ * A list that ends without `exec` (a meta container) leaves porto-init alone: it reports started and reaps for ever.
+ * An unknown operation or a short list is a failure of the start (EPROTO).
+ *
+ * name        args  does
+ * tasks       fd                  writes "0" to it (joins a v1 cgroup), closes it
+ * setns       fd flags            setns(2) with a pidfd or namespace descriptor, closes it
+ * hostname    name                sethostname(2)
+ * slave       -                   makes all mounts of this namespace MS_SLAVE|MS_REC: ours never reach the host
+ * root        path                path (seen from the current root, resolved without leaving it) becomes the new root to be:
+ *                                 later mount operations are below it, until `pivot`. Not a directory: InvalidValue
+ * bind        source target flags bind mount; source from the old root (before pivot), target below the new root (or the current one
+ *                                 without `root`), created when missing and a root was given (file or directory as the source is);
+ *                                 flags: comma words ro rw rec dev nodev suid nosuid exec noexec noatime nodiratime relatime private
+ *                                 unbindable, "" for none; nodev unless dev; target resolved with openat2 RESOLVE_IN_ROOT, so
+ *                                 that a hostile symlink inside can't lead out
+ * proc        -                   a new /proc (nosuid nodev noexec) for the new pid namespace; in a new root with /proc/sys, sysrq-trigger, irq, bus
+ *                                 read-only and kcore masked
+ * dev         -                   in a new root: tmpfs on /dev with null zero full random urandom tty (bind mounts from the old /dev or mknod),
+ *                                 fd stdin stdout stderr links, ptmx link, /dev/pts (new instance, max 256), /dev/shm, console as null
+ * sys         -                   /sys read-only in a new root (bind of the old one if a mount of sysfs is refused)
+ * readonly    -                   remounts the new root read-only
+ * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
+ * oom_adj     n                   /proc/self/oom_score_adj
+ * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
+ *                                 "explicit": refused is a failure with the reason
+ * umask       octal
+ * fork        -                   see above
+ * become      -                   see above (job mode)
+ * session     -                   setsid(2)
+ * stream      n fd                dup2(fd, n), n 0..2; made the controlling terminal if n is 0 and it is a terminal and we lead a session
+ * open        n path how          opens path as descriptor n; how "r", "a" (append, created 0666) ; runs after the credentials are set when
+ *                                 placed after them
+ * groups      list                setgroups(2), comma separated numbers, "" for none
+ * gid         n                   setresgid
+ * uid         n                   setresuid; capabilities go with it
+ * env         NAME=value          adds to the command's environment (starts empty)
+ * cwd         path                chdir(2)
+ * command     text                expanded by wordexp(3) with WRDE_NOCMD|WRDE_UNDEF in the command's environment -> argv. Failure: InvalidCommand
+ * arg         word                appends to argv as it is
+ * exec        -                   closes every other descriptor, default signals, empty mask, execvpe(3) by the command's PATH.
+ *                                 Failure: InvalidCommand with errno
+ *
+ * STATUS FILE: text. The first STATUS_LINE bytes are one line, padded with blanks, newline last, always rewritten by a
+ * single pwrite; the rest is the sentence of a failure, NUL- or newline-terminated.
+ *     starting
+ *     failed KIND ERRNO            kind number of base/err.def, errno (0: none)
+ *     started PID                  PID as porto-init sees it (of the command; 0 for meta)
+ *     exited PID STATUS            status as wait(2) gives it, exact: exit 130 is 33280, death by signal 2 is 2
+ * `started` is written once the command has been executed (execve succeeded), for `become` just before it. Then, and
+ * after `failed`, porto-init closes INIT_REPORT_FD. It never returns before having written one of the two.
+ * When the command ends, porto-init writes `exited` and leaves with the same code (or 128+signal): with its own pid
+ * namespace the kernel then kills the rest.
+ */
+#ifndef ENGINE_INIT_PROTO_H
+#define ENGINE_INIT_PROTO_H
+
+#define INIT_OPS_FD 3
+#define INIT_REPORT_FD 4
+#define INIT_STATUS_FD 5
+#define INIT_FIRST_FREE_FD 6
+
+#define STATUS_LINE 64
+#define STATUS_SIZE 1024
+
+#endif

@@ -1,0 +1,112 @@
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include "engine/init/init.h"
+
+int op_tasks(struct init *in, char **arg)
+{
+	unsigned long fd;
+	ssize_t r;
+
+	if (init_number(in, arg[0], 10, INT32_MAX, &fd))
+		return -1;
+	r = write((int)fd, "0", 1);
+	if (r != 1)
+		return init_fail_sys(in, r < 0 ? errno : EIO, "can't join the cgroup");
+	close((int)fd);
+	return 0;
+}
+
+int op_setns(struct init *in, char **arg)
+{
+	unsigned long fd, flags;
+
+	if (init_number(in, arg[0], 10, INT32_MAX, &fd) || init_number(in, arg[1], 0, INT32_MAX, &flags))
+		return -1;
+	if (setns((int)fd, (int)flags))
+		return init_fail_sys(in, errno, "can't join the namespace");
+	close((int)fd);
+	return 0;
+}
+
+int op_hostname(struct init *in, char **arg)
+{
+	if (sethostname(arg[0], strlen(arg[0])))
+		return init_fail_path(in, errno, "", arg[0]);
+	return 0;
+}
+
+int op_oom_adj(struct init *in, char **arg)
+{
+	size_t len = strlen(arg[0]);
+	autoclose int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, arg[0], len) != (ssize_t)len)
+		return init_fail_sys(in, errno, arg[0]);
+	return 0;
+}
+
+int op_umask(struct init *in, char **arg)
+{
+	unsigned long mask;
+
+	if (init_number(in, arg[0], 8, UINT32_MAX, &mask))
+		return -1;
+	umask((mode_t)mask & 0777);
+	return 0;
+}
+
+int op_groups(struct init *in, char **arg)
+{
+	char *word = arg[0], *comma;
+	size_t count = *word ? 1 : 0;
+
+	for (comma = word; (comma = strchr(comma, ',')); comma++)
+		count++;
+	autofree gid_t *groups = calloc(count ? count : 1, sizeof(*groups));
+	if (!groups)
+		return init_fail_sys(in, ENOMEM, arg[0]);
+	for (size_t i = 0; i < count; i++, word = comma + 1) {
+		unsigned long gid;
+
+		comma = strchrnul(word, ',');
+		*comma = '\0';
+		if (init_number(in, word, 10, UINT32_MAX - 1, &gid))
+			return -1;
+		groups[i] = (gid_t)gid;
+	}
+	if (setgroups(count, groups))
+		return init_fail_sys(in, errno, "can't set them");
+	return 0;
+}
+
+int op_gid(struct init *in, char **arg)
+{
+	unsigned long gid;
+
+	if (init_number(in, arg[0], 10, UINT32_MAX - 1, &gid))
+		return -1;
+	if (setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid))
+		return init_fail_sys(in, errno, arg[0]);
+	return 0;
+}
+
+int op_uid(struct init *in, char **arg)
+{
+	unsigned long uid;
+
+	if (init_number(in, arg[0], 10, UINT32_MAX - 1, &uid))
+		return -1;
+	if (setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid))
+		return init_fail_sys(in, errno, arg[0]);
+	return 0;
+}
+
+int op_cwd(struct init *in, char **arg)
+{
+	if (chdir(arg[0]))
+		return init_fail_path(in, errno, "", arg[0]);
+	return 0;
+}

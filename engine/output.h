@@ -1,0 +1,25 @@
+/* engine/output.h: a container's work directory, its bounded stdout and stderr, and reading them. */
+#ifndef ENGINE_OUTPUT_H
+#define ENGINE_OUTPUT_H
+
+#include "engine/ct.h"
+
+/* Start steps: the directory <work_dir>/<name with % for />, owned by the task user; the streams that are ours. */
+int work_create(struct ct *ct, struct err *err);
+/* Removes it: at once what is usual, the rest in the background. */
+void work_remove(struct ct *ct);
+/* The absolute path of the work directory. */
+void work_path(const struct ct *ct, struct text *out);
+
+/* Opens internal stream n (1, 2) for the container: O_APPEND, empty. Descriptor or -errno. */
+int output_open(struct ct *ct, int n, struct err *err);
+/* Each second while containers run: what has outgrown stdout_limit loses its head. */
+void output_trim(struct ct *ct);
+/* Size as readers see it (what is kept); 0 when there is nothing to read. */
+uint64_t output_size(struct ct *ct, int n);
+/* Reads what is kept, from off. InvalidData when the stream does not go to a file that can be read. */
+ssize_t output_pread(struct ct *ct, int n, char *buf, size_t size, uint64_t off, struct err *err);
+/* stdout[OFFSET:LENGTH] of spec/PROPERTIES.md 4.3; key NULL: the last stdout_limit bytes. */
+int output_range(struct ct *ct, int n, const char *key, struct text *out, struct err *err);
+
+#endif

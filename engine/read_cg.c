@@ -1,0 +1,400 @@
+/* Properties that are values of cgroups, and their application. For the host itself /proc answers. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "base/fd.h"
+#include "base/units.h"
+#include "engine/ct.h"
+#include "engine/hooks.h"
+
+#define CPU_PERIOD_NSEC UINT64_C(100000000)
+#define NSEC UINT64_C(1000000000)
+
+static int no_index(const char *key, struct err *err, const char *name)
+{
+	return key == NULL ? 0 : err_set(err, ERR_InvalidValue, "Invalid subscript for property %s", name);
+}
+
+static void add_u64(struct text *out, uint64_t v)
+{
+	text_addf(out, "%llu", (unsigned long long)v);
+}
+
+/* A controller that the container shares with its parent tells nothing about the container alone. */
+static int need_own(struct ct *ct, enum cg_ctl ctl, const char *name, struct err *err)
+{
+	if (ct_is_root(ct) || (ct->cg.own & CG_BIT(ctl)))
+		return 0;
+	return err_set_no(err, ERR_NotSupported, ENODATA, "%s: the container has no %s cgroup of its own", name, cg_name(ctl));
+}
+
+/* ---- the host ---- */
+
+static uint64_t meminfo(const char *key)
+{
+	autotext struct text t = {};
+	unsigned long long kib;
+	const char *line;
+
+	if (file_read(AT_FDCWD, "/proc/meminfo", 1 << 16, &t) < 0)
+		return 0;
+	line = strstr(text_str(&t), key);
+	if (line == NULL || sscanf(line + strlen(key), ": %llu", &kib) != 1)
+		return 0;
+	return (uint64_t)kib * 1024;
+}
+
+static void host_cpu(uint64_t *nsec, uint64_t *system_nsec)
+{
+	unsigned long long v[8] = { 0 };
+	char buf[512];
+	uint64_t tick = NSEC / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	*nsec = *system_nsec = 0;
+	if (file_read_small(AT_FDCWD, "/proc/stat", buf, sizeof(buf)) < 0)
+		return;
+	if (sscanf(buf, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6],
+		   &v[7]) < 4)
+		return;
+	*system_nsec = (v[2] + v[5] + v[6]) * tick;
+	*nsec = (v[0] + v[1]) * tick + *system_nsec;
+}
+
+static uint64_t host_processes(bool threads)
+{
+	uint64_t n = 0;
+	unsigned long long running, total;
+	char buf[128];
+	DIR *d;
+
+	if (threads) {
+		if (file_read_small(AT_FDCWD, "/proc/loadavg", buf, sizeof(buf)) > 0 &&
+		    sscanf(buf, "%*s %*s %*s %llu/%llu", &running, &total) == 2)
+			return total;
+		return 0;
+	}
+	d = opendir("/proc");
+	if (d == NULL)
+		return 0;
+	for (const struct dirent *de; (de = readdir(d)) != NULL;)
+		n += de->d_name[0] >= '1' && de->d_name[0] <= '9';
+	closedir(d);
+	return n;
+}
+
+/* ---- counters ---- */
+
+static int cpu_usage(struct ct *ct, uint64_t *nsec, uint64_t *sys, struct err *err)
+{
+	int r;
+
+	if (ct_is_root(ct)) {
+		host_cpu(nsec, sys);
+		return 0;
+	}
+	r = need_own(ct, CG_CPUACCT, "cpu_usage", err);
+	if (r < 0)
+		return r;
+	r = cg_cpu_usage(ct->e->cgroups, &ct->cg, nsec, sys);
+	return r < 0 ? err_sys(err, -r, "cpu_usage") : 0;
+}
+
+int read_cpu_usage(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	uint64_t nsec, sys;
+	int r = no_index(key, err, "cpu_usage");
+
+	if (r == 0)
+		r = cpu_usage(ct, &nsec, &sys, err);
+	if (r == 0)
+		add_u64(out, nsec);
+	return r;
+}
+
+int read_cpu_usage_system(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	uint64_t nsec, sys;
+	int r = no_index(key, err, "cpu_usage_system");
+
+	if (r == 0)
+		r = cpu_usage(ct, &nsec, &sys, err);
+	if (r == 0)
+		add_u64(out, sys);
+	return r;
+}
+
+int read_memory_usage(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	uint64_t v = 0;
+	int r = no_index(key, err, "memory_usage");
+
+	if (r < 0)
+		return r;
+	if (ct_is_root(ct)) {
+		add_u64(out, meminfo("MemTotal") - meminfo("MemAvailable"));
+		return 0;
+	}
+	r = need_own(ct, CG_MEMORY, "memory_usage", err);
+	if (r < 0)
+		return r;
+	r = cg_memory_usage(ct->e->cgroups, &ct->cg, &v);
+	if (r < 0)
+		return err_sys(err, -r, "memory_usage");
+	add_u64(out, v);
+	return 0;
+}
+
+static int count(struct ct *ct, bool threads, struct text *out, struct err *err)
+{
+	uint64_t n = 0;
+	int r = 0;
+
+	if (ct_is_root(ct))
+		n = host_processes(threads);
+	else if (ct->val[PROP_virt_mode].u == VIRT_JOB) /* it lives in its parent's cgroup: all that is known is its main process */
+		n = ct->pid != 0 && !ct->task_gone;
+	else
+		r = cg_count(ct->e->cgroups, &ct->cg, threads, &n);
+	if (r < 0)
+		return err_sys(err, -r, "%s", threads ? "thread_count" : "process_count");
+	add_u64(out, n);
+	return 0;
+}
+
+int read_process_count(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "process_count");
+
+	return r < 0 ? r : count(ct, false, out, err);
+}
+
+int read_thread_count(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "thread_count");
+
+	return r < 0 ? r : count(ct, true, out, err);
+}
+
+/* Kills of this life so far: what the kernel says while the cgroup is there. */
+uint64_t ct_oom_kills(struct ct *ct)
+{
+	uint64_t n;
+
+	if (ct->has_cg && (ct->cg.own & CG_BIT(CG_MEMORY)) && cg_oom_kills(ct->e->cgroups, &ct->cg, &n) == 0)
+		return n;
+	return ct->oom_kills;
+}
+
+/* Each container's total is its own past lives, the present one, and its children's; a gone child's was added on removal. */
+uint64_t ct_oom_kills_total(struct ct *ct)
+{
+	uint64_t n = ct->oom_kills_total + ct_oom_kills(ct);
+
+	for (struct ct *child = ct->children; child != NULL; child = child->next)
+		n += ct_oom_kills_total(child);
+	return n;
+}
+
+int read_oom_kills(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "oom_kills");
+
+	if (r == 0)
+		add_u64(out, ct_oom_kills(ct));
+	return r;
+}
+
+int read_oom_kills_total(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "oom_kills_total");
+
+	if (r == 0)
+		add_u64(out, ct_oom_kills_total(ct));
+	return r;
+}
+
+/* ---- limits ---- */
+
+int read_cpu_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "cpu_limit");
+
+	if (r == 0)
+		unit_cores_format(out, ct_is_root(ct) ? types_host_cores * NSEC : ct->val[PROP_cpu_limit].u);
+	return r;
+}
+
+int read_memory_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "memory_limit");
+
+	if (r == 0)
+		add_u64(out, ct_is_root(ct) ? meminfo("MemTotal") - meminfo("Hugetlb") : ct->val[PROP_memory_limit].u);
+	return r;
+}
+
+static uint64_t thread_limit(const struct ct *ct)
+{
+	if (!prop_is_set(ct, PROP_thread_limit))
+		return ct->level == 1 ? ct->e->conf->container_default_thread_limit : 0;
+	return ct->val[PROP_thread_limit].u;
+}
+
+int read_thread_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r = no_index(key, err, "thread_limit");
+
+	if (r == 0 && (prop_is_set(ct, PROP_thread_limit) || ct->level == 1))
+		add_u64(out, thread_limit(ct));
+	return r;
+}
+
+static int limit_failed(int r, const char *name, struct err *err)
+{
+	if (r >= 0)
+		return 0;
+	if (r == -EBUSY)
+		return err_set(err, ERR_Busy, "%s: more than that is in use", name);
+	if (r == -EOPNOTSUPP)
+		return err_set(err, ERR_NotSupported, "%s: no cgroup controller for it", name);
+	return err_sys(err, -r, "%s", name);
+}
+
+int apply_cpu_limit(struct ct *ct, const union value *v, struct err *err)
+{
+	if (!prop_is_set(ct, PROP_cpu_limit))
+		return 0;
+	return limit_failed(cg_set_cpu_max(ct->e->cgroups, &ct->cg, v->u, CPU_PERIOD_NSEC), "cpu_limit", err);
+}
+
+int apply_memory_limit(struct ct *ct, const union value *v, struct err *err)
+{
+	if (!prop_is_set(ct, PROP_memory_limit))
+		return 0;
+	return limit_failed(cg_set_memory_max(ct->e->cgroups, &ct->cg, v->u), "memory_limit", err);
+}
+
+/* Also unset: the first level has a default. */
+int apply_thread_limit(struct ct *ct, const union value *v, struct err *err)
+{
+	uint64_t limit = prop_is_set(ct, PROP_thread_limit) ? v->u : thread_limit(ct);
+
+	if (limit == 0 && !prop_is_set(ct, PROP_thread_limit))
+		return 0;
+	return limit_failed(cg_set_pids_max(ct->e->cgroups, &ct->cg, limit), "thread_limit", err);
+}
+
+/* ---- resource limits of processes ---- */
+
+struct ulimit_change {
+	const struct pairs *m;
+	int failed;
+};
+
+static int ulimit_process(void *arg, pid_t pid)
+{
+	struct ulimit_change *u = arg;
+
+	for (size_t i = 0; i < u->m->k.n; i++) {
+		struct rlimit lim;
+		uint64_t soft, hard;
+		int res = ulimit_resource(u->m->k.p[i]);
+
+		if (res < 0 || ulimit_values(u->m->v.p[i], &soft, &hard) < 0)
+			continue;
+		lim.rlim_cur = soft;
+		lim.rlim_max = hard;
+		if (prlimit(pid, (__rlimit_resource_t)res, &lim, NULL) < 0 && errno != ESRCH)
+			u->failed = errno;
+	}
+	return u->failed;
+}
+
+/* Live: every process of the subtree. A failure comes back as is; the caller applies the old value again. */
+int apply_ulimit(struct ct *ct, const union value *v, struct err *err)
+{
+	struct ulimit_change u = { .m = &v->m };
+
+	if (!prop_is_set(ct, PROP_ulimit) || ct->pid == 0 || ct->val[PROP_virt_mode].u == VIRT_JOB)
+		return 0;
+	(void)cg_pids(ct->e->cgroups, &ct->cg, true, ulimit_process, &u);
+	if (u.failed == EPERM)
+		return err_set_no(err, ERR_Permission, EPERM, "ulimit: above the host's hard limit, and the daemon lacks CAP_SYS_RESOURCE");
+	return u.failed != 0 ? err_sys(err, u.failed, "ulimit") : 0;
+}
+
+/* ---- cgroups themselves ---- */
+
+int read_cgroups(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	bool found = false;
+
+	for (int i = 0; i < CG_CTLS; i++) {
+		autotext struct text dir = {};
+		const char *name = cg_name((enum cg_ctl)i);
+
+		if (cg_dir(ct->e->cgroups, &ct->cg, (enum cg_ctl)i, &dir) < 0 || (key != NULL && strcmp(key, name) != 0))
+			continue;
+		found = true;
+		if (key != NULL)
+			text_add(out, text_str(&dir));
+		else
+			text_addf(out, "%s%s: %s", out->len > 0 ? "; " : "", name, text_str(&dir));
+	}
+	if (key != NULL && !found)
+		return err_set(err, ERR_InvalidProperty, "cgroups[%.50s]: no such hierarchy", key);
+	return 0;
+}
+
+unsigned ct_controllers(const struct ct *ct)
+{
+	unsigned mask = ct->controllers | CG_BIT(CG_TRACK) | CG_BIT(CG_CPUACCT);
+
+	if (ct->level <= 1)
+		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS);
+	return mask & cg_available(ct->e->cgroups);
+}
+
+int read_controllers(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	unsigned own = ct->state != CT_STOPPED && !ct_is_root(ct) ? ct->cg.own : ct_controllers(ct);
+
+	if (key != NULL) {
+		autostrv struct strv names = {};
+		bool all = true;
+
+		if (strv_split(key, ';', &names) < 0)
+			return -ENOMEM;
+		for (size_t i = 0; i < names.n; i++) {
+			enum cg_ctl c = cg_find(names.p[i]);
+
+			if (c == CG_CTLS)
+				return err_set(err, ERR_InvalidValue, "controllers[%.50s]: unknown controller", names.p[i]);
+			all = all && (own & CG_BIT(c));
+		}
+		text_add(out, all ? "true" : "false");
+		return 0;
+	}
+	for (int i = 0; i < CG_CTLS; i++)
+		if (own & CG_BIT(i))
+			text_addf(out, "%s%s", out->len > 0 ? ";" : "", cg_name((enum cg_ctl)i));
+	return 0;
+}
+
+int read_knob(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	int r;
+
+	if (ct_is_root(ct))
+		return err_set(err, ERR_InvalidValue, "%.100s: not for the host", key);
+	r = cg_knob(ct->e->cgroups, &ct->cg, key, out);
+	if (r == -ENOENT || r == -EINVAL)
+		return err_set(err, ERR_InvalidValue, "%.100s: no such cgroup file here", key);
+	if (r < 0)
+		return err_sys(err, -r, "%.100s", key);
+	while (out->len > 0 && out->p[out->len - 1] == '\n')
+		out->p[--out->len] = '\0';
+	return 0;
+}

@@ -1,0 +1,96 @@
+/*
+ * engine/types.h: property types. A type says how text becomes a value and back; a row of props.def names one.
+ * Laws, tested for every type: parse(format(v)) equals v; parse touches nothing but *ret, and *ret only on success.
+ * Pure: no files, no clock; what depends on the host (number of processors) comes in through types_host_cores.
+ */
+#ifndef ENGINE_TYPES_H
+#define ENGINE_TYPES_H
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/text.h"
+
+/* Two lists of equal length, sorted by key (bytewise). */
+struct pairs {
+	struct strv k, v;
+};
+
+union value {
+	bool b;
+	uint64_t u;
+	int64_t i;
+	double d;
+	char *s;         /* owned; NULL is "" */
+	struct strv v;   /* owned */
+	struct pairs m;  /* owned */
+};
+
+struct prop_type {
+	const char *name;     /* "cores" */
+	const char *expected; /* for sentences: "cores like 1.5c, a percentage of the host, or 500000000ns" */
+	/* text is trimmed, NUL-terminated. -EINVAL, -ERANGE, -ENOMEM. */
+	int (*parse)(const char *text, union value *ret);
+	void (*format)(const union value *v, struct text *out);
+	bool (*equal)(const union value *a, const union value *b);
+	void (*release)(union value *v);                     /* NULL: nothing owned */
+	int (*copy)(const union value *v, union value *ret); /* NULL: plain assignment */
+	/* prop[key]: NULL where the type has no index. -ENODATA: not set (the caller knows which kind of error that is). */
+	int (*get_key)(const union value *v, const char *key, struct text *out);
+	int (*set_key)(const union value *old, const char *key, const char *text, union value *ret);
+	/* `>>`: old with text's entries added (a map's replace those of the same key). NULL: -EINVAL. */
+	int (*append)(const union value *old, const char *text, union value *ret);
+};
+
+extern unsigned types_host_cores; /* configured processors; set once at start */
+
+/*
+ * spec/PROPERTIES.md 2.1, in the order of the table there. All zero-initialised values are the type's empty value.
+ *   bool uint int bytes cores time (ns, shown "1000000000ns") weight octal hex
+ *   text      any text without NUL
+ *   path      empty, or no NUL and under 4096 bytes
+ *   list      `;` list, order kept: a;b
+ *   argv      tab separated words, [N]: get and set by number, growing with "" (3.1)
+ *   env       `;` list of NAME=value or NAME (unset), [NAME]; later entries of a name replace earlier ones; NAME not empty
+ *   strmap    string map "key: text; key: text", sorted, [key]; empty text removes on set_key
+ *   bytemap   map "key: size; ...", sorted, [key]
+ *   ulimit    "type: soft hard; " each entry ends in "; " (3.2); one value sets both; [type] reads "type: soft hard" or "";
+ *             an unknown type, soft above hard: -EINVAL. Kept in m: k type, v "soft hard" with "unlimited" for infinity
+ *   labels    strmap of labels: names and values checked as in 11 (-EINVAL); set_key/append/parse of an empty value remove
+ *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
+ *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
+ */
+extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight, type_octal,
+	type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap, type_ulimit, type_labels,
+	type_virt_mode, type_opt_uint;
+
+/* All of the above, NULL at the end: for tests, which walk it. */
+extern const struct prop_type *const types_all[];
+
+enum virt_mode { VIRT_APP, VIRT_OS, VIRT_JOB, VIRT_HOST, VIRT_MODES };
+extern const char *const virt_mode_names[VIRT_MODES];
+
+/* The resource number (RLIMIT_NOFILE) of a ulimit type's name, or -EINVAL. Names: spec 3.2. */
+int ulimit_resource(const char *name);
+/* "8192 1048576" as kept in type_ulimit -> numbers, RLIM_INFINITY for unlimited. */
+int ulimit_values(const char *text, uint64_t *soft, uint64_t *hard);
+/* spec 11: 0, or -EINVAL with the reason in *why. */
+int label_check(const char *name, const char *value, const char **why);
+
+/* pairs: keep sorted, replace equal keys. 0 or -ENOMEM. */
+int pairs_set(struct pairs *m, const char *key, const char *value);
+void pairs_unset(struct pairs *m, const char *key);
+const char *pairs_get(const struct pairs *m, const char *key); /* NULL if none */
+void pairs_done(struct pairs *m);
+
+/*
+ * The one form in which several properties are written down, for `spec` files and saved records:
+ *     name = value
+ * a line each; in the value a backslash is \\, a newline \n, a carriage return \r, and a blank at either end "\ ".
+ * Lines that are empty or start with # are skipped; blanks around the name and the "=" do not matter.
+ */
+void spec_line_format(struct text *out, const char *name, const char *value);
+/* Calls fn for each line with the unescaped value; a line without "=" or a bad escape: -EINVAL, *line its number from 1. fn's failure is returned. */
+int spec_parse(const char *text, size_t len, int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg,
+	       size_t *line);
+
+#endif

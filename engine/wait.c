@@ -1,0 +1,231 @@
+#include "engine/wait.h"
+
+#include <fnmatch.h>
+
+#include "base/proc.h"
+#include "base/units.h"
+
+#define NSEC_PER_MSEC UINT64_C(1000000)
+
+struct waiting {
+	struct waiting *next;
+	uint64_t cookie;
+	struct strv masks;       /* of `.porto/wait[...]` */
+	struct engine *e;
+	struct loop_timer timer; /* its time-out */
+};
+
+bool mask_match(const char *mask, const char *name)
+{
+	size_t len = strlen(mask), n = strlen(name);
+
+	if (strcmp(mask, "***") == 0)
+		return true;
+	if (len >= 3 && strcmp(mask + len - 3, "***") == 0)
+		return strncmp(mask, name, len - 3) == 0;
+	if (len >= 3 && strncmp(mask, "***", 3) == 0)
+		return n >= len - 3 && strcmp(name + n - (len - 3), mask + 3) == 0;
+	return fnmatch(mask, name, FNM_PATHNAME) == 0;
+}
+
+bool wait_is_over(struct ct *ct)
+{
+	if (ct->state == CT_STOPPED || ct->state == CT_DEAD || ct->state == CT_RESPAWNING)
+		return true;
+	if (ct->state != CT_META)
+		return false;
+	for (const struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, (struct ct *)it))
+		if (it->state != CT_STOPPED && it->state != CT_DEAD && it->state != CT_RESPAWNING && it->state != CT_META)
+			return false;
+	return true;
+}
+
+static void waiting_free(struct waiting *w)
+{
+	loop_cancel(w->e->loop, &w->timer);
+	strv_done(&w->masks);
+	free(w);
+}
+
+int wait_one(struct ct *ct, uint64_t cookie, struct text *out, struct err *err)
+{
+	struct waiting *w;
+
+	if (wait_is_over(ct)) {
+		text_addf(out, "%s\n", ct_state_names[ct->state]);
+		return text_ok(out);
+	}
+	if (ct->waiting_count >= ct->e->conf->container_max_waiters)
+		return err_set(err, ERR_ResourceNotAvailable, "wait: %u readers are waiting for %s already",
+			       ct->waiting_count, ct->name);
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return err_sys(err, ENOMEM, "wait");
+	*w = (struct waiting){ .next = ct->waiting, .cookie = cookie, .e = ct->e };
+	ct->waiting = w;
+	ct->waiting_count++;
+	return ENGINE_PENDING;
+}
+
+/* spec: "MASK;MASK...[,MSEC]" */
+static int wait_parse(const char *spec, struct strv *masks, uint64_t *msec, struct err *err)
+{
+	autofree char *copy = strdup(spec);
+	char *comma;
+
+	if (copy == NULL)
+		return err_sys(err, ENOMEM, "wait");
+	comma = strchr(copy, ',');
+	if (comma != NULL) {
+		*comma = '\0';
+		if (unit_uint_parse(comma + 1, msec) < 0)
+			return err_set(err, ERR_InvalidValue, "wait: '%.50s': expected milliseconds", comma + 1);
+	}
+	for (char *p = copy; *p != '\0'; p++)
+		if (*p == '%')
+			*p = '/';
+	if (strv_split(copy, ';', masks) < 0)
+		return err_sys(err, ENOMEM, "wait");
+	if (masks->n == 0)
+		return err_set(err, ERR_InvalidValue, "wait: no name given");
+	return 0;
+}
+
+static bool matches(const struct waiting *w, const struct ct *ct)
+{
+	for (size_t i = 0; i < w->masks.n; i++)
+		if (mask_match(w->masks.p[i], ct->name))
+			return true;
+	return false;
+}
+
+static void timed_out(void *arg)
+{
+	struct waiting *w = arg, **p = &w->e->waiting;
+	struct engine *e = w->e;
+	uint64_t cookie = w->cookie;
+
+	while (*p != w)
+		p = &(*p)->next;
+	*p = w->next;
+	waiting_free(w);
+	e->events->done(e->events_arg, cookie, 0, "", 0);
+}
+
+int wait_any(struct engine *e, uint64_t cookie, const char *spec, struct text *out, struct err *err)
+{
+	struct waiting *w = calloc(1, sizeof(*w));
+	uint64_t msec = UINT64_MAX;
+	int r;
+
+	if (w == NULL)
+		return err_sys(err, ENOMEM, "wait");
+	w->e = e;
+	w->cookie = cookie;
+	r = wait_parse(spec, &w->masks, &msec, err);
+	for (size_t i = 0; r == 0 && i < w->masks.n; i++)
+		if (strpbrk(w->masks.p[i], "*?[") == NULL && ct_find_name(e, w->masks.p[i]) == NULL)
+			r = err_set(err, ERR_ContainerDoesNotExist, "container %.200s does not exist", w->masks.p[i]);
+	for (struct ct *ct = r == 0 ? ct_next(e->root, NULL) : NULL; ct != NULL; ct = ct_next(e->root, ct))
+		if (matches(w, ct) && wait_is_over(ct)) {
+			text_addf(out, "%s\n", ct->name);
+			waiting_free(w);
+			return text_ok(out);
+		}
+	if (r < 0 || msec == 0) {
+		waiting_free(w);
+		return r;
+	}
+	if (msec != UINT64_MAX) {
+		w->timer = (struct loop_timer){ .fn = timed_out, .arg = w };
+		r = loop_after(e->loop, &w->timer, msec > UINT64_MAX / NSEC_PER_MSEC / 2 ? UINT64_MAX / 2 : msec * NSEC_PER_MSEC);
+		if (r < 0) {
+			waiting_free(w);
+			return err_sys(err, -r, "wait");
+		}
+	}
+	w->next = e->waiting;
+	e->waiting = w;
+	return ENGINE_PENDING;
+}
+
+static void answer_own(struct ct *ct, int result)
+{
+	struct waiting *w = ct->waiting;
+	char line[32];
+	int n = 0;
+
+	ct->waiting = NULL;
+	ct->waiting_count = 0;
+	for (const char *s = ct_state_names[ct->state]; *s != '\0'; s++)
+		line[n++] = *s;
+	line[n++] = '\n';
+	while (w != NULL) {
+		struct waiting *next = w->next;
+
+		ct->e->events->done(ct->e->events_arg, w->cookie, result, line, result < 0 ? 0 : (size_t)n);
+		waiting_free(w);
+		w = next;
+	}
+}
+
+static void answer_masks(struct ct *ct)
+{
+	autotext struct text line = {};
+
+	text_addf(&line, "%s\n", ct->name);
+	for (struct waiting **p = &ct->e->waiting; *p != NULL;) {
+		struct waiting *w = *p;
+
+		if (!matches(w, ct)) {
+			p = &w->next;
+			continue;
+		}
+		*p = w->next;
+		ct->e->events->done(ct->e->events_arg, w->cookie, 0, text_str(&line), line.len);
+		waiting_free(w);
+	}
+}
+
+/* A change of state can end the wait for the container itself and for meta containers above it. */
+void wait_notify(struct ct *ct)
+{
+	for (struct ct *it = ct; it != NULL && it->parent != NULL; it = it->parent) {
+		if (it->waiting == NULL && ct->e->waiting == NULL)
+			continue;
+		if (!wait_is_over(it))
+			continue;
+		answer_own(it, 0);
+		answer_masks(it);
+	}
+}
+
+void wait_drop(struct ct *ct)
+{
+	answer_own(ct, -ENOENT);
+}
+
+static bool cancel_in(struct waiting **list, uint64_t cookie)
+{
+	for (struct waiting **p = list; *p != NULL; p = &(*p)->next)
+		if ((*p)->cookie == cookie) {
+			struct waiting *w = *p;
+
+			*p = w->next;
+			waiting_free(w);
+			return true;
+		}
+	return false;
+}
+
+bool wait_cancel(struct engine *e, uint64_t cookie)
+{
+	if (cancel_in(&e->waiting, cookie))
+		return true;
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		if (ct->waiting != NULL && cancel_in(&ct->waiting, cookie)) {
+			ct->waiting_count--;
+			return true;
+		}
+	return false;
+}

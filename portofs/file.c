@@ -1,0 +1,246 @@
+/*
+ * Open files. The handle is 64 bits that mean the same to every worker: who opened it (rights are the opener's, not those of
+ * whoever reads or writes later) and the clock at the open, which tells handles apart; for a stream, where its reader began.
+ */
+#include "portofs/fs.h"
+
+#include <fcntl.h>
+
+#include "portofs/gather.h"
+#include "portofs/node.h"
+#include "portofs/park.h"
+
+static uint64_t handle_new(struct fs *fs, uid_t uid)
+{
+	uint32_t seq = ++fs->shm->clock;
+
+	/* A handle is never 0. */
+	if (seq == 0)
+		seq = ++fs->shm->clock;
+	return (uint64_t)uid << 32 | seq;
+}
+
+/* The opener, as far as a handle can tell; the caller's group only if the caller is the opener. */
+static struct engine_cred opener(fuse_req_t req, uint64_t fh)
+{
+	struct engine_cred who = fs_caller(req);
+	uid_t uid = (uid_t)(fh >> 32);
+
+	if (uid != who.uid)
+		who.gid = (gid_t)-1;
+	who.uid = uid;
+	return who;
+}
+
+static bool is_stream_reader(const struct node *n, int flags)
+{
+	return (n->flags & FILE_STREAM) && (flags & O_ACCMODE) == O_RDONLY;
+}
+
+static bool is_writer(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The kernel has checked the mode, but not for root. */
+static int check_access(const struct node *n, int flags)
+{
+	unsigned want = is_writer(flags) ? FILE_WRITE : FILE_READ;
+
+	if ((flags & O_ACCMODE) == O_RDWR)
+		want |= FILE_READ;
+	return (n->flags & want) == want ? 0 : -EACCES;
+}
+
+void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct engine_cred who = fs_caller(req), as = who;
+	struct fs *fs = fs_of(req);
+	struct err err = {};
+	struct node n;
+	int r = node_of_id(fs, ino, &n);
+
+	if (r == 0 && !engine_exists(fs->engine, n.ct))
+		r = -ENOENT;
+	if (r == 0)
+		r = check_access(&n, fi->flags);
+	if (r == 0)
+		r = engine_open(fs->engine, &who, &n.at, is_writer(fi->flags), &as, &err);
+	if (r == 0 && is_stream_reader(&n, fi->flags))
+		r = engine_stream_base(fs->engine, &n.at, &fi->fh);
+	else if (r == 0)
+		fi->fh = handle_new(fs, as.uid);
+	if (r == 0 && (n.flags & FILE_HOLD) && is_writer(fi->flags))
+		r = engine_hold(fs->engine, n.at.ct, fs->cookie);
+	if (r < 0) {
+		fs_refuse(req, r, &err);
+		return;
+	}
+	node_pin(fs, &n);
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	fuse_reply_open(req, fi);
+}
+
+void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct engine_cred who = opener(req, fi->fh);
+	struct fs *fs = fs_of(req);
+	struct piece p = { .who = &who, .fh = fi->fh };
+	struct node n;
+
+	if (node_of_id(fs, ino, &n) == 0) {
+		p.node = &n.at;
+		if (!is_stream_reader(&n, fi->flags)) {
+			if (is_writer(fi->flags))
+				gather_close(fs, &p);
+			poll_close(fs, fi->fh);
+			snap_drop(fs, fi->fh);
+		}
+		if ((n.flags & FILE_HOLD) && is_writer(fi->flags))
+			engine_unhold(fs->engine, n.at.ct, fs->cookie);
+		node_unpin(fs, &n);
+	}
+	fuse_reply_err(req, 0);
+}
+
+/* ---- read ---- */
+
+void fs_reply_slice(fuse_req_t req, const char *text, size_t len, size_t size, uint64_t off)
+{
+	if (off >= len)
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_buf(req, text + off, MIN(len - off, size));
+}
+
+static void read_stream(fuse_req_t req, const struct node *n, const struct park_args *args)
+{
+	struct engine_cred who = fs_caller(req);
+	autofree char *buf = malloc(args->size + 1);
+	struct fs *fs = fs_of(req);
+	struct err err = {};
+	ssize_t r = -ENOMEM;
+	bool pending;
+
+	if (buf && (n->flags & FILE_BLOCKS) && !park_room(fs))
+		r = err_set(&err, ERR_ResourceNotAvailable, "too many readers are waiting");
+	else if (buf) {
+		/* One byte read looks like ENGINE_PENDING, but leaves a byte. */
+		buf[0] = 0;
+		r = engine_pread(fs->engine, &who, fs->cookie, &n->at, buf, args->size, args->off, &err);
+	}
+	pending = r == ENGINE_PENDING && (n->flags & FILE_BLOCKS) && buf[0] == 0;
+	if (r < 0)
+		fs_refuse(req, (int)r, &err);
+	else if (pending)
+		park(fs, req, args);
+	else
+		fuse_reply_buf(req, buf, (size_t)r);
+}
+
+/* A reader that has its answer and looks for the end must not wait for the next one. */
+static void reply_end(fuse_req_t req)
+{
+	engine_cancel(fs_of(req)->engine, fs_of(req)->cookie);
+	fuse_reply_buf(req, NULL, 0);
+}
+
+static void read_text(fuse_req_t req, const struct node *n, const struct park_args *args)
+{
+	struct engine_cred who = opener(req, args->fh);
+	autotext struct text text = {};
+	struct fs *fs = fs_of(req);
+	const struct text *have;
+	struct err err = {};
+	int r = 0;
+
+	have = args->off ? snap_get(fs, args->fh) : NULL;
+	if (have) {
+		fs_reply_slice(req, text_str(have), have->len, args->size, args->off);
+		return;
+	}
+	/* Before the text is made: what changes meanwhile is a change after it. */
+	if (args->off == 0 && (n->flags & FILE_POLL))
+		poll_seen(fs, args->fh);
+	if ((n->flags & FILE_BLOCKS) && !park_room(fs))
+		r = err_set(&err, ERR_ResourceNotAvailable, "too many readers are waiting");
+	if (r == 0)
+		r = engine_read(fs->engine, &who, fs->cookie, &n->at, &text, &err);
+	if (r == 0)
+		r = text_ok(&text);
+	if (r < 0) {
+		fs_refuse(req, r, &err);
+	} else if (r == ENGINE_PENDING && args->off) {
+		reply_end(req);
+	} else if (r == ENGINE_PENDING) {
+		park(fs, req, args);
+	} else {
+		fs_reply_slice(req, text_str(&text), text.len, args->size, args->off);
+		snap_put(fs, args->fh, &text);
+	}
+}
+
+void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct park_args args = { .kind = PARK_READ, .fh = fi->fh, .size = size, .off = (uint64_t)off };
+	struct fs *fs = fs_of(req);
+	struct node n;
+	int r = node_of_id(fs, ino, &n);
+
+	if (r < 0) {
+		fs_refuse(req, r, NULL);
+		return;
+	}
+	if (park_adopt(fs, req))
+		return;
+	if (!(n.flags & FILE_STREAM)) {
+		read_text(req, &n, &args);
+		return;
+	}
+	args.kind = PARK_PREAD;
+	if (is_stream_reader(&n, fi->flags))
+		args.off += fi->fh;
+	read_stream(req, &n, &args);
+}
+
+/* ---- write ---- */
+
+/* Each write to an action file is one order, wherever it is written. */
+static int order(struct fs *fs, const struct piece *p, struct err *err)
+{
+	if (!park_room(fs)) {
+		err_set_no(err, ERR_ResourceNotAvailable, p->len > BIG_SLOT_BYTES / 2 ? E2BIG : EAGAIN,
+			   "too long, or too many requests are waiting");
+		engine_note_error(fs->engine, p->who, p->node, err);
+		return -err->no;
+	}
+	return engine_write(fs->engine, p->who, fs->cookie, p->node, p->buf, p->len, false, err);
+}
+
+void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct park_args args = { .kind = PARK_WRITE, .fh = fi->fh, .size = size };
+	struct engine_cred who = opener(req, fi->fh);
+	struct fs *fs = fs_of(req);
+	struct piece p = { .who = &who, .fh = fi->fh, .buf = buf, .len = size, .off = (uint64_t)off,
+			   .append = fi->flags & O_APPEND };
+	struct err err = {};
+	struct node n;
+	int r = node_of_id(fs, ino, &n);
+
+	if (r < 0) {
+		fs_refuse(req, r, NULL);
+		return;
+	}
+	if (park_adopt(fs, req))
+		return;
+	p.node = &n.at;
+	r = n.flags & FILE_ACTION ? order(fs, &p, &err) : gather_write(fs, &p, &err);
+	if (r < 0)
+		fs_refuse(req, r, &err);
+	else if (r == ENGINE_PENDING)
+		park(fs, req, &args);
+	else
+		fuse_reply_write(req, size);
+}

@@ -1,0 +1,163 @@
+#include "portofs/gather.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+
+#define PAGE 4096u
+#define CUT_MULTIPLE 512u
+#define CUT_LEAST 4096u
+
+static struct gather *find(struct fs *fs, uint64_t fh)
+{
+	for (unsigned i = 0; i < GATHERS; i++)
+		if (atomic_load(&fs->shm->gathers[i].fh) == fh)
+			return &fs->shm->gathers[i];
+	return NULL;
+}
+
+/* The first page of the data stays: it will be used again. */
+static void release(struct gather *g)
+{
+	if (g->touched > PAGE)
+		(void)madvise(g->data + PAGE, (g->touched - 1) & ~(PAGE - 1), MADV_REMOVE);
+	g->touched = 0;
+	atomic_store(&g->fh, 0);
+}
+
+/* A free record from the low end, else the one whose writer was silent for longest, best one that holds nothing back. */
+static struct gather *take(struct fs *fs, uint64_t fh)
+{
+	struct gather *g = find(fs, 0);
+
+	for (unsigned i = 0; !g && i < GATHERS; i++)
+		g = fs->shm->gathers[i].held ? NULL : &fs->shm->gathers[i];
+	if (!g)
+		g = &fs->shm->gathers[0];
+	for (unsigned i = 0; atomic_load(&g->fh) && i < GATHERS; i++) {
+		struct gather *other = &fs->shm->gathers[i];
+		if (other->held == g->held && other->used < g->used)
+			g = other;
+	}
+	if (atomic_load(&g->fh))
+		release(g);
+	g->len = g->tail = 0;
+	g->done = g->held = g->append = false;
+	atomic_store(&g->cookie, 0);
+	atomic_store(&g->fh, fh);
+	return g;
+}
+
+/* Does it look as if the tool's buffer was full rather than the value at its end? */
+static bool looks_cut(const struct piece *p)
+{
+	return p->len > 0 && (p->len % CUT_MULTIPLE == 0 || p->len >= CUT_LEAST) && p->buf[p->len - 1] != '\n';
+}
+
+static int refuse(struct fs *fs, const struct piece *p, struct err *err)
+{
+	engine_note_error(fs->engine, p->who, p->node, err);
+	return -err->no;
+}
+
+/* Copies the piece behind what it belongs to; from then on it is the write that counts. */
+static int add(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
+{
+	size_t base;
+
+	if (p->append)
+		base = g->held && g->append ? g->len : 0;
+	else
+		base = p->off ? g->len : 0;
+	if (!p->append && p->off != base) {
+		err_set(err, ERR_InvalidValue,
+			"a write at offset %llu neither begins a value nor goes on where this descriptor stopped",
+			(unsigned long long)p->off);
+		return refuse(fs, p, err);
+	}
+	if (p->len > GATHER_BYTES - base) {
+		err_set_no(err, ERR_InvalidValue, E2BIG, "a value may have at most %u bytes", GATHER_BYTES);
+		return refuse(fs, p, err);
+	}
+	memcpy(g->data + base, p->buf, p->len);
+	g->tail = (uint32_t)(base + p->len);
+	g->touched = MAX(g->touched, g->tail);
+	g->append = p->append;
+	g->done = false;
+	atomic_store(&g->cookie, fs->cookie);
+	return 0;
+}
+
+static void keep_error(struct gather *g, int ret, const struct err *err)
+{
+	g->err_kind = err->kind ? err->kind : ERR_Unknown;
+	g->err_no = (uint32_t)-ret;
+	snprintf(g->err_text, sizeof(g->err_text), "%s", err->text);
+}
+
+static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
+{
+	int r;
+
+	/* An entry can't be taken back, so one that looks cut is not even tried. */
+	if (p->append && looks_cut(p)) {
+		g->held = true;
+		g->len = g->tail;
+		return 0;
+	}
+	r = engine_write(fs->engine, p->who, fs->cookie, p->node, g->data, g->tail, p->append, err);
+	if (r >= 0) {
+		g->held = false;
+		g->len = p->append ? 0 : g->tail;
+		return 0;
+	}
+	keep_error(g, r, err);
+	g->held = !p->append && looks_cut(p);
+	if (g->held) {
+		g->len = g->tail;
+		return 0;
+	}
+	if (p->append || p->off == 0)
+		g->len = 0;
+	return r;
+}
+
+int gather_write(struct fs *fs, const struct piece *p, struct err *err)
+{
+	struct gather *g = find(fs, p->fh);
+	int r;
+
+	if (!g)
+		g = take(fs, p->fh);
+	g->used = ++fs->shm->uses;
+	if (atomic_load(&g->cookie) != fs->cookie) {
+		r = add(fs, g, p, err);
+		if (r < 0)
+			return r;
+	} else if (g->done) {
+		if (g->result < 0)
+			err_set_no(err, g->err_kind, (int)g->err_no, "%s", g->err_text);
+		return g->result;
+	}
+	r = apply(fs, g, p, err);
+	g->result = r;
+	atomic_signal_fence(memory_order_seq_cst);
+	g->done = true;
+	return r;
+}
+
+void gather_close(struct fs *fs, const struct piece *p)
+{
+	struct gather *g = find(fs, p->fh);
+	struct err err = {};
+
+	if (!g)
+		return;
+	if (g->held && g->append) {
+		/* Refused or not, nobody hears it but the error file, and the engine writes that. */
+		(void)engine_write(fs->engine, p->who, fs->cookie, p->node, g->data, g->len, true, &err);
+	} else if (g->held) {
+		err_set_no(&err, g->err_kind, (int)g->err_no, "%s", g->err_text);
+		engine_note_error(fs->engine, p->who, p->node, &err);
+	}
+	release(g);
+}

@@ -1,0 +1,346 @@
+#include "portofs/node.h"
+
+#include <stdio.h>
+
+/*
+ * Payloads, 29 bits. NODE_DIR: the kind of directory. NODE_FILE: counter 16, dir 3, name 9. NODE_KEY: generation 16, place 11.
+ */
+#define KIND_SHIFT 29
+#define FILE_BITS 9
+#define DIR_BITS 3
+#define COUNT_SHIFT (FILE_BITS + DIR_BITS)
+#define KEY_BITS 11
+
+/* key_tags[]: generation 16, file name 9, dir 3, offset of the key in the name is found again by engine_name. */
+#define TAG_GENERATION(tag) ((tag) >> 16)
+
+_Static_assert(NAME_FILES == 1u << FILE_BITS && NAME_DIRS == 1u << DIR_BITS, "names fit their bits");
+_Static_assert(KEYS == 1u << KEY_BITS && ENGINE_DIRS <= NAME_DIRS, "keys and directories fit their bits");
+_Static_assert(COUNT_SHIFT + 16 <= KIND_SHIFT && KEY_BITS + 16 <= KIND_SHIFT, "payloads fit their bits");
+
+static int find_name(struct shm *shm, enum engine_dir dir, const char *name)
+{
+	for (unsigned i = 0; i < NAME_FILES; i++) {
+		char *have = shm->names[dir][i];
+		if (!have[0] && snprintf(have, NAME_BYTES, "%s", name) >= (int)NAME_BYTES) {
+			have[0] = 0;
+			return -ENAMETOOLONG;
+		}
+		if (strcmp(have, name) == 0)
+			return (int)i;
+	}
+	return -ENOSPC;
+}
+
+int node_init(struct fs *fs)
+{
+	for (enum engine_dir dir = 0; dir < ENGINE_DIRS; dir++) {
+		struct file_names *n = &fs->names[dir];
+		n->files = engine_files(dir, &n->table);
+		if (n->files > NAME_FILES)
+			return -ENOSPC;
+		memset(n->number, 0xff, sizeof(n->number));
+		for (size_t i = 0; i < n->files; i++) {
+			int stable = find_name(fs->shm, dir, n->table[i].name);
+			if (stable < 0)
+				return stable;
+			n->stable[i] = (uint16_t)stable;
+			n->number[stable] = (int16_t)i;
+		}
+	}
+	return 0;
+}
+
+uint16_t node_stable(const struct fs *fs, enum engine_dir dir, int file)
+{
+	return fs->names[dir].stable[file];
+}
+
+void node_dir(uint32_t ct, enum engine_dir dir, struct node *ret)
+{
+	*ret = (struct node){
+		.kind = NODE_DIR,
+		.ct = ct,
+		.at = { .dir = dir, .ct = dir == DIR_DAEMON ? 0 : ct, .file = -1 },
+		.payload = dir,
+	};
+}
+
+void node_file(struct fs *fs, uint32_t ct, enum engine_dir dir, int file, struct node *ret)
+{
+	node_dir(ct, dir, ret);
+	ret->kind = NODE_FILE;
+	ret->at.file = file;
+	ret->flags = fs->names[dir].table[file].flags;
+	ret->payload = (uint32_t)dir << FILE_BITS | node_stable(fs, dir, file);
+}
+
+uint64_t node_id(const struct node *n)
+{
+	if (n->kind == NODE_DIR && n->at.dir == DIR_CT && n->ct == ENGINE_ROOT)
+		return FUSE_ROOT_ID;
+	return (uint64_t)n->ct << 32 | (uint64_t)n->kind << KIND_SHIFT | n->payload;
+}
+
+/* ---- names that stand in no table ---- */
+
+static uint32_t hash_name(uint32_t ct, enum engine_dir dir, const char *name)
+{
+	uint32_t h = 2166136261u ^ ct * 2654435761u ^ (uint32_t)dir * 40503u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 16777619u;
+	return h;
+}
+
+static int find_key(const struct shm *shm, uint32_t ct, const char *name, uint32_t hash)
+{
+	for (unsigned i = 0; i < KEYS; i++)
+		if (shm->key_hashes[i] == hash && (shm->key_tags[i] & 0xffff) && shm->keys[i].ct == ct &&
+		    strcmp(shm->keys[i].name, name) == 0)
+			return (int)i;
+	return -ENOENT;
+}
+
+/* A free place, from the low end, else the one not used for longest. */
+static int take_key(struct shm *shm)
+{
+	uint64_t oldest = UINT64_MAX;
+	int found = -ENOSPC;
+
+	for (unsigned i = 0; i < KEYS; i++) {
+		if (!(shm->key_tags[i] & 0xffff))
+			return (int)i;
+		if (shm->keys[i].pins == 0 && shm->keys[i].used < oldest) {
+			oldest = shm->keys[i].used;
+			found = (int)i;
+		}
+	}
+	return found;
+}
+
+/* The tag's low half: the directory's kind + 1, so that 0 is free. The file is asked of the engine at each use. */
+static int intern(struct fs *fs, uint32_t ct, enum engine_dir dir, const char *name, uint32_t *payload)
+{
+	struct shm *shm = fs->shm;
+	uint32_t hash = hash_name(ct, dir, name), tag;
+	int i = find_key(shm, ct, name, hash);
+
+	if (strlen(name) >= KEY_BYTES)
+		return -ENAMETOOLONG;
+	if (i < 0 || (shm->key_tags[i] & 0xffff) != dir + 1u) {
+		i = take_key(shm);
+		if (i < 0)
+			return i;
+		tag = (TAG_GENERATION(shm->key_tags[i]) + 1) << 16;
+		shm->key_tags[i] = tag;
+		atomic_signal_fence(memory_order_seq_cst);
+		shm->keys[i].ct = ct;
+		shm->keys[i].pins = 0;
+		shm->keys[i].pin_cookie = 0;
+		memcpy(shm->keys[i].name, name, strlen(name) + 1);
+		shm->key_hashes[i] = hash;
+		atomic_signal_fence(memory_order_seq_cst);
+		shm->key_tags[i] = tag | (dir + 1u);
+	}
+	shm->keys[i].used = ++shm->uses;
+	*payload = (shm->key_tags[i] & 0xffff0000u) >> 16 << KEY_BITS | (uint32_t)i;
+	return 0;
+}
+
+static int key_of_payload(struct fs *fs, struct node *ret)
+{
+	struct shm *shm = fs->shm;
+	unsigned i = ret->payload & (KEYS - 1);
+	uint32_t tag = shm->key_tags[i];
+	size_t offset;
+	int r, file;
+
+	if (TAG_GENERATION(tag) != ret->payload >> KEY_BITS || !(tag & 0xffff) || shm->keys[i].ct != ret->ct)
+		return -ESTALE;
+	ret->at.dir = (enum engine_dir)((tag & 0xffff) - 1);
+	ret->at.ct = ret->at.dir == DIR_DAEMON ? 0 : ret->ct;
+	r = engine_name(ret->at.dir, shm->keys[i].name, &file, &offset);
+	if (r < 0)
+		return -ESTALE;
+	ret->at.file = file;
+	ret->at.key = shm->keys[i].name + offset;
+	ret->flags = fs->names[ret->at.dir].table[file].flags;
+	shm->keys[i].used = ++shm->uses;
+	return 0;
+}
+
+/* A replayed open or release must not count twice. */
+static struct key *key_for_pin(struct fs *fs, const struct node *n)
+{
+	struct key *k;
+
+	if (n->kind != NODE_KEY)
+		return NULL;
+	k = &fs->shm->keys[n->payload & (KEYS - 1)];
+	if (k->pin_cookie == fs->cookie)
+		return NULL;
+	k->pin_cookie = fs->cookie;
+	return k;
+}
+
+void node_pin(struct fs *fs, const struct node *n)
+{
+	struct key *k = key_for_pin(fs, n);
+
+	if (k)
+		k->pins++;
+}
+
+void node_unpin(struct fs *fs, const struct node *n)
+{
+	struct key *k = key_for_pin(fs, n);
+
+	if (k && k->pins > 0)
+		k->pins--;
+}
+
+/* ---- */
+
+int node_of_id(struct fs *fs, uint64_t id, struct node *ret)
+{
+	uint32_t payload = (uint32_t)id & ((1u << KIND_SHIFT) - 1);
+	uint32_t ct = (uint32_t)(id >> 32), kind = (uint32_t)id >> KIND_SHIFT;
+	uint32_t dir, stable;
+
+	if (id == FUSE_ROOT_ID) {
+		node_dir(ENGINE_ROOT, DIR_CT, ret);
+		return 0;
+	}
+	switch (kind) {
+	case NODE_DIR:
+		if (payload >= ENGINE_DIRS)
+			return -ESTALE;
+		node_dir(ct, payload, ret);
+		return 0;
+	case NODE_FILE:
+		dir = payload >> FILE_BITS & (NAME_DIRS - 1);
+		stable = payload & (NAME_FILES - 1);
+		/* An older binary's file that this one doesn't have. */
+		if (dir >= ENGINE_DIRS || fs->names[dir].number[stable] < 0)
+			return -ESTALE;
+		node_file(fs, ct, dir, fs->names[dir].number[stable], ret);
+		ret->payload = payload;
+		return 0;
+	case NODE_KEY:
+		*ret = (struct node){ .kind = NODE_KEY, .ct = ct, .payload = payload };
+		return key_of_payload(fs, ret);
+	case NODE_SELF:
+		*ret = (struct node){ .kind = NODE_SELF, .ct = ct, .at = { .ct = ct, .file = -1 } };
+		return 0;
+	default:
+		return -ESTALE;
+	}
+}
+
+bool node_has(const struct engine_file *file, uint32_t ct)
+{
+	return !(file->flags & (ct == ENGINE_ROOT ? FILE_NOT_ROOT : FILE_ROOT));
+}
+
+static int lookup_key(struct fs *fs, const struct node *dir, const char *name, struct node *ret)
+{
+	uint32_t payload;
+	size_t offset;
+	int r, file;
+
+	r = engine_name(dir->at.dir, name, &file, &offset);
+	if (r < 0)
+		return r;
+	if (!node_has(&fs->names[dir->at.dir].table[file], dir->ct))
+		return -ENOENT;
+	r = intern(fs, dir->ct, dir->at.dir, name, &payload);
+	if (r < 0)
+		return r;
+	*ret = (struct node){ .kind = NODE_KEY, .ct = dir->ct, .payload = payload };
+	return key_of_payload(fs, ret);
+}
+
+int node_lookup(struct fs *fs, const struct node *dir, const char *name, struct node *ret)
+{
+	uint32_t child;
+	int file;
+
+	if (dir->kind != NODE_DIR || !engine_exists(fs->engine, dir->ct))
+		return -ENOENT;
+	if (dir->at.dir == DIR_CT) {
+		if (strcmp(name, ".porto") == 0) {
+			node_dir(dir->ct, DIR_DAEMON, ret);
+			return 0;
+		}
+		if (dir->ct == ENGINE_ROOT && strcmp(name, "self") == 0) {
+			*ret = (struct node){ .kind = NODE_SELF, .ct = dir->ct, .at = { .ct = dir->ct, .file = -1 } };
+			return 0;
+		}
+	}
+	file = engine_file_find(dir->at.dir, name);
+	if (file >= 0 && node_has(&fs->names[dir->at.dir].table[file], dir->ct)) {
+		node_file(fs, dir->ct, dir->at.dir, file, ret);
+		if (ret->flags & FILE_ACTION)
+			ret->payload |= (++fs->shm->actions & 0xffff) << COUNT_SHIFT;
+		return 0;
+	}
+	if (dir->at.dir == DIR_CT && engine_lookup(fs->engine, dir->ct, name, &child) == 0) {
+		node_dir(child, DIR_CT, ret);
+		return 0;
+	}
+	return lookup_key(fs, dir, name, ret);
+}
+
+static uint64_t stat_ino(struct fs *fs, const struct node *n)
+{
+	struct node plain = *n;
+
+	if (n->kind == NODE_FILE)
+		plain.payload &= (1u << COUNT_SHIFT) - 1;
+	else if (n->kind == NODE_KEY)
+		plain.payload = fs->shm->key_hashes[n->payload & (KEYS - 1)] & ((1u << KIND_SHIFT) - 1);
+	return node_id(&plain);
+}
+
+int node_stat(struct fs *fs, const struct node *n, struct stat *ret)
+{
+	struct engine_attr a;
+	int r;
+
+	*ret = (struct stat){ .st_ino = stat_ino(fs, n), .st_nlink = 1, .st_blksize = 4096 };
+	if (n->kind == NODE_SELF) {
+		ret->st_mode = S_IFLNK | 0777;
+		return 0;
+	}
+	if (n->at.dir != DIR_CT && !engine_exists(fs->engine, n->ct))
+		return -ENOENT;
+	r = engine_attr(fs->engine, n->at.dir, n->at.ct, n->at.file, &a);
+	if (r < 0)
+		return r;
+	ret->st_mode = a.mode;
+	ret->st_uid = a.uid;
+	ret->st_gid = a.gid;
+	ret->st_size = (off_t)a.size;
+	/* busybox cat, sendfile and test -s take a file of size 0 for an empty one. */
+	if (n->kind != NODE_DIR && !(n->flags & FILE_STREAM))
+		ret->st_size = MAX(ret->st_size, 4096);
+	ret->st_mtim.tv_sec = ret->st_atim.tv_sec = a.mtime;
+	ret->st_ctim.tv_sec = a.ctime;
+	return 0;
+}
+
+double node_attr_timeout(const struct node *n)
+{
+	return n->flags & FILE_STREAM ? 0 : TIMEOUT_ATTR;
+}
+
+int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret)
+{
+	bool container = n->kind == NODE_DIR && n->at.dir == DIR_CT;
+
+	*ret = (struct fuse_entry_param){ .ino = node_id(n), .attr_timeout = node_attr_timeout(n) };
+	if (container ? session_has_epoch(fs) : !(n->flags & FILE_ACTION))
+		ret->entry_timeout = TIMEOUT_NAME;
+	return node_stat(fs, n, &ret->attr);
+}

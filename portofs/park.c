@@ -1,0 +1,231 @@
+#include "portofs/park.h"
+
+#include "base/log.h"
+
+#define CHAINS 4096u
+
+struct parked {
+	fuse_req_t req; /* NULL: free */
+	uint64_t cookie;
+	uint32_t next;  /* in the chain: slot + 1 */
+	struct park_args args;
+};
+
+static uint32_t *chain_of(const struct fs *fs, uint64_t cookie)
+{
+	/* Uniques are even. */
+	return &fs->parked_by_cookie[(cookie >> 1) % CHAINS];
+}
+
+static struct parked *find(const struct fs *fs, uint64_t cookie)
+{
+	for (uint32_t i = *chain_of(fs, cookie); i; i = fs->parked[i - 1].next)
+		if (fs->parked[i - 1].cookie == cookie)
+			return &fs->parked[i - 1];
+	return NULL;
+}
+
+int park_init(struct fs *fs)
+{
+	/* As large as it may get, but touched only where it is used. */
+	fs->parked = calloc(SLOTS, sizeof(*fs->parked));
+	fs->parked_by_cookie = calloc(CHAINS, sizeof(*fs->parked_by_cookie));
+	fs->replaying = -1;
+	return fs->parked && fs->parked_by_cookie ? 0 : -ENOMEM;
+}
+
+void park_free(struct fs *fs)
+{
+	free(fs->parked);
+	free(fs->parked_by_cookie);
+	fs->parked = NULL;
+	fs->parked_by_cookie = NULL;
+}
+
+static void *slot_data(struct shm *shm, struct slot *s)
+{
+	return s->big ? shm->big[s->big - 1].data : s->data;
+}
+
+static void slot_release(struct fs *fs, struct slot *s)
+{
+	struct shm *shm = fs->shm;
+	uint32_t big = s->big;
+
+	atomic_store(&s->cookie, 0);
+	fs->slot_hint = MIN(fs->slot_hint, (uint32_t)(s - shm->slots));
+	if (big)
+		atomic_store(&shm->big_used[big - 1], 0);
+}
+
+static int free_slot(const struct fs *fs)
+{
+	for (unsigned i = fs->slot_hint; i < SLOTS; i++)
+		if (!atomic_load(&fs->shm->slots[i].cookie))
+			return (int)i;
+	return -EAGAIN;
+}
+
+static int free_big(const struct fs *fs)
+{
+	for (unsigned i = 0; i < BIG_SLOTS; i++)
+		if (!atomic_load(&fs->shm->big_used[i]))
+			return (int)i;
+	return -EAGAIN;
+}
+
+bool park_room(struct fs *fs)
+{
+	if (fs->replaying >= 0)
+		return true;
+	if (fs->in->len > BIG_SLOT_BYTES)
+		return false;
+	if (fs->in->len > SLOT_BYTES && free_big(fs) < 0)
+		return false;
+	return fs->slots_used < SLOTS;
+}
+
+/* Copies the request being processed to a slot, where it already is when it is replayed. */
+static unsigned slot_fill(struct fs *fs)
+{
+	struct shm *shm = fs->shm;
+	struct slot *s;
+	int i;
+
+	if (fs->replaying >= 0) {
+		i = fs->replaying;
+		fs->replaying = -1;
+		return (unsigned)i;
+	}
+	i = free_slot(fs);
+	fs->slot_hint = (uint32_t)i + 1;
+	s = &shm->slots[i];
+	s->len = fs->in->len;
+	s->big = s->len > SLOT_BYTES ? (uint32_t)free_big(fs) + 1 : 0;
+	if (s->big)
+		atomic_store(&shm->big_used[s->big - 1], 1);
+	memcpy(slot_data(shm, s), fs->in, s->len);
+	atomic_store(&s->cookie, fs->cookie);
+	fs->slots_used++;
+	return (unsigned)i;
+}
+
+void park(struct fs *fs, fuse_req_t req, const struct park_args *args)
+{
+	unsigned i = slot_fill(fs);
+	uint32_t *chain = chain_of(fs, fs->cookie);
+
+	fs->parked[i] = (struct parked){ .req = req, .cookie = fs->cookie, .next = *chain, .args = *args };
+	*chain = i + 1;
+}
+
+bool park_has(const struct fs *fs, uint64_t cookie)
+{
+	return find(fs, cookie);
+}
+
+bool park_adopt(struct fs *fs, fuse_req_t req)
+{
+	struct parked *p = find(fs, fs->cookie);
+	struct slot *s;
+
+	if (!p)
+		return false;
+	/* The kernel now knows it by a unique with the resend bit, and the reply must bear that. */
+	s = &fs->shm->slots[p - fs->parked];
+	memcpy(slot_data(fs->shm, s), fs->in, MIN(fs->in->len, s->len));
+	fuse_reply_none(p->req);
+	p->req = req;
+	return true;
+}
+
+/* Takes it out of the table; the caller answers what it is given, then lets the slot go. */
+static bool take(struct fs *fs, uint64_t cookie, struct parked *ret, struct slot **slot)
+{
+	struct parked *p = find(fs, cookie);
+	uint32_t *at = chain_of(fs, cookie);
+
+	if (!p)
+		return false;
+	while (*at != (uint32_t)(p - fs->parked) + 1)
+		at = &fs->parked[*at - 1].next;
+	*at = p->next;
+	*ret = *p;
+	*slot = &fs->shm->slots[p - fs->parked];
+	memset(p, 0, sizeof(*p));
+	fs->slots_used--;
+	return true;
+}
+
+static void reply_read(struct fs *fs, const struct parked *p, const char *text, size_t len)
+{
+	struct text copy = {};
+
+	if (p->args.kind == PARK_PREAD) {
+		fuse_reply_buf(p->req, text, MIN(len, p->args.size));
+		return;
+	}
+	fs_reply_slice(p->req, text, len, p->args.size, p->args.off);
+	text_addn(&copy, text, len);
+	snap_put(fs, p->args.fh, &copy);
+}
+
+void park_done(struct fs *fs, uint64_t cookie, int result, const char *text, size_t len)
+{
+	struct parked p;
+	struct slot *slot;
+
+	/* Unknown: answered with EINTR, or not replayed yet, and then the engine gives the answer again. */
+	if (!take(fs, cookie, &p, &slot))
+		return;
+	if (result < 0)
+		fs_refuse(p.req, result, NULL);
+	else if (p.args.kind == PARK_WRITE)
+		fuse_reply_write(p.req, p.args.size);
+	else
+		reply_read(fs, &p, text ? text : "", text ? len : 0);
+	slot_release(fs, slot);
+}
+
+void park_interrupt(struct fs *fs, uint64_t cookie)
+{
+	struct parked p;
+	struct slot *slot;
+
+	if (!take(fs, cookie, &p, &slot))
+		return;
+	engine_cancel(fs->engine, cookie);
+	fuse_reply_err(p.req, EINTR);
+	slot_release(fs, slot);
+}
+
+void park_replay(struct fs *fs, void (*process)(struct fs *fs, struct fuse_in_header *in))
+{
+	struct shm *shm = fs->shm;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BIG_SLOTS; i++)
+		atomic_store(&shm->big_used[i], 0);
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (atomic_load(&shm->slots[i].cookie)) {
+			if (shm->slots[i].big)
+				atomic_store(&shm->big_used[shm->slots[i].big - 1], 1);
+			n++;
+		}
+	fs->slots_used = n;
+	if (n)
+		log_info("%u requests were waiting", n);
+	for (unsigned i = 0; n > 0 && i < SLOTS; i++) {
+		if (!atomic_load(&shm->slots[i].cookie))
+			continue;
+		n--;
+		fs->replaying = (int)i;
+		process(fs, slot_data(shm, &shm->slots[i]));
+		/* Not parked again: it is answered. */
+		if (fs->replaying >= 0) {
+			fs->replaying = -1;
+			slot_release(fs, &shm->slots[i]);
+			fs->slots_used--;
+		}
+	}
+}

@@ -1,0 +1,706 @@
+#!/usr/bin/env bats
+# The commands of portoctl: what they print, what they leave with.
+#
+# shellcheck disable=SC2016 # meant for shells in containers and for wait_for
+# shellcheck disable=SC2154 # run sets stderr
+# shellcheck disable=SC1011,SC2026 # $'\n' within regular expressions
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+setup() {
+	TMUX_SOCKET=$BATS_TEST_TMPDIR/tmux
+}
+
+teardown() {
+	[ ! -S "$TMUX_SOCKET" ] || tmux -S "$TMUX_SOCKET" kill-server
+	destroy_all
+}
+
+# ctl CODE ARGUMENT...: portoctl leaves with that code; $output and $stderr are what it printed.
+ctl() {
+	local code=$1
+	shift
+	run "-$code" --separate-stderr timeout "$((60 * PORTO_SLOW))" "$PORTOCTL" "$@" </dev/null
+}
+
+out_is() {
+	[ "$output" = "$1" ] || fail "printed '$output', expected '$1' (stderr: '$stderr')"
+}
+
+err_is() {
+	# shellcheck disable=SC2053 # a pattern
+	[[ $stderr == $1 ]] || fail "stderr is '$stderr', expected '$1'"
+}
+
+absent() {
+	[ ! -e "$PORTO_ROOT/$1/state" ] || fail "$1 is still there"
+}
+
+# ---- the frame ----
+
+@test "no argument: usage with commands and properties, exit 1" {
+	ctl 1
+	[[ $output == Usage:* && $output == *$'\n  exec '* && $output == *$'\n  memory_limit '* ]]
+}
+
+@test "--help: usage, exit 0" {
+	ctl 0 --help
+	[[ $output == Usage:* ]]
+}
+
+@test "--version: client and server" {
+	ctl 0 --version
+	[[ $output == "client: "*", server: $(prop .porto version)" ]]
+}
+
+@test "help COMMAND: its usage, exit 0; help alone: exit 1; of nothing known: exit 1" {
+	ctl 0 help list
+	[[ $output == "Usage: portoctl list "* ]]
+	ctl 1 help
+	ctl 1 help nonsense
+	err_is 'Invalid command: nonsense'
+}
+
+@test "too few arguments: usage of the command, exit 1" {
+	ctl 1 create
+	err_is 'Usage: portoctl create *'
+	ctl 1 set a
+	err_is 'Usage: portoctl set *'
+	ctl 1 set a command
+	err_is 'Usage: portoctl set *'
+}
+
+@test "-h after a command: its usage, exit 1" {
+	ctl 1 list -h
+	[[ $output == "Usage: portoctl list "* ]]
+}
+
+@test "unknown option: full usage, exit 1" {
+	ctl 1 list -x
+	err_is 'Usage: portoctl *Commands:*'
+}
+
+@test "unknown command: exit 1" {
+	ctl 1 vcreate -A
+	err_is 'Invalid command: vcreate'
+	ctl 1 ../list
+	err_is 'Invalid command: ../list'
+}
+
+@test "unknown command: portoctl-NAME in PATH is run with the arguments" {
+	printf '#!/bin/sh\necho "$# $1"\nexit 7\n' >"$BATS_TEST_TMPDIR/portoctl-hello"
+	chmod +x "$BATS_TEST_TMPDIR/portoctl-hello"
+	PATH=$BATS_TEST_TMPDIR:$PATH ctl 7 hello 'a b'
+	out_is '1 a b'
+}
+
+@test "global timeouts: accepted in their order, a bad one is not" {
+	ctl 0 --disk-timeout 900 -t 5 list
+	ctl 0 --timeout -1 list
+	ctl 1 -t soon list
+}
+
+@test "no daemon: says so and how to start it, exit 1; help still helps" {
+	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 list
+	err_is "portod is not running at $BATS_TEST_TMPDIR; start it with: portod start"
+	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 --version
+	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 0 --help
+	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 0 help exec
+}
+
+@test "names that lead out of the tree are refused" {
+	local name
+	for name in ../x a/../../x '' a//b .porto a/.x 'a b' $'a\nb'; do
+		ctl 7 create "$name"
+		err_is "Can't create container: InvalidValue:(*"
+		ctl 7 start "$name"
+	done
+	ctl 5 pget / ../version
+	err_is "Can't get property: InvalidProperty:(*"
+	ctl 5 pget / .porto/version
+}
+
+# ---- state ----
+
+@test "create: makes stopped containers in order, stops at the first error with its number" {
+	ctl 0 create a a/b c
+	prop_is a/b state stopped
+	ctl 3 create d a e
+	err_is "Can't create container: ContainerAlreadyExists:(*)"
+	prop_is d state stopped
+	absent e
+	ctl 4 create nope/b
+	err_is "Can't create container: ContainerDoesNotExist:(*)"
+	ctl 3 create state
+	ctl 7 create "$(printf 'a%.0s' {1..129})"
+}
+
+@test "start, pause, resume, stop: change the state; refused in a wrong one" {
+	ctl 0 create a
+	ctl 0 set a command 'sleep 1000'
+	ctl 0 start a
+	prop_is a state running
+	ctl 8 start a
+	err_is "Can't start container: InvalidState:(*)"
+	ctl 0 pause a
+	prop_is a state paused
+	ctl 8 pause a
+	ctl 0 resume a
+	ctl 0 stop a
+	prop_is a state stopped
+	ctl 4 start nope
+	err_is "Can't start container: ContainerDoesNotExist:(*)"
+}
+
+@test "stop: -T 0 kills what ignores SIGTERM; a bad timeout is refused" {
+	ctl 0 run a command='sh -c "trap : TERM; echo ready; while :; do sleep 0.1; done"'
+	wait_for '[ "$(prop a stdout)" = ready ]'
+	ctl 1 stop -T soon a
+	SECONDS=0
+	ctl 0 stop -T 0 a
+	[ "$SECONDS" -lt $((10 * PORTO_SLOW)) ]
+	prop_is a state stopped
+}
+
+@test "restart: another process runs" {
+	local before
+	ctl 0 run a command='sleep 1000'
+	before=$(prop a root_pid)
+	ctl 0 restart a
+	prop_is a state running
+	[ "$(prop a root_pid)" != "$before" ]
+}
+
+@test "kill: SIGTERM by default, by name, by number; nonsense is exit 1" {
+	ctl 0 run a command='sleep 1000'
+	ctl 1 kill a TERM
+	err_is 'Invalid signal: TERM'
+	ctl 1 kill a ''
+	ctl 0 kill a
+	state_is a dead
+	prop_is a exit_code -15
+	ctl 8 kill a
+	err_is "Can't kill container: InvalidState:(*)"
+	ctl 0 respawn a
+	ctl 0 kill a SIGUSR1
+	state_is a dead
+	prop_is a exit_code -10
+	ctl 0 respawn a
+	ctl 0 kill a 9
+	state_is a dead
+	prop_is a exit_code -9
+	prop_is a respawn_count 2
+}
+
+@test "destroy: any state, children too; goes on after an error and leaves with its number" {
+	ctl 0 run a command='sleep 1000'
+	ctl 0 create a/b c
+	ctl 4 destroy nope a c
+	err_is "Can't destroy container: ContainerDoesNotExist:(*)"
+	absent a
+	absent c
+	[ -z "$(prop .porto destroying)" ]
+}
+
+@test "gc: destroys dead containers and no others" {
+	ctl 0 run -W a command=true
+	ctl 0 run b command='sleep 1000'
+	ctl 0 create c
+	ctl 0 gc
+	absent a
+	prop_is b state running
+	prop_is c state stopped
+}
+
+# ---- properties ----
+
+@test "set: PROP=VALUE splits at the first =, PROP VALUE... joins with blanks" {
+	ctl 0 create a
+	ctl 0 set a 'env=A=1;B=2'
+	prop_is a env 'A=1;B=2'
+	ctl 0 set a command echo '1  2' 3
+	prop_is a command 'echo 1  2 3'
+	ctl 0 set a command ''
+	prop_is a command ''
+	ctl 0 set a command=$'two\nlines\\n'
+	[ "$(prop a command)" = $'two\nlines\\n' ]
+}
+
+@test "set: errors carry the number of their kind" {
+	ctl 0 create a
+	ctl 7 set a cpu_limit bogus
+	err_is "Can't set property: InvalidValue:(*)"
+	ctl 5 set a nonsense 1
+	err_is "Can't set property: InvalidProperty:(*)"
+	ctl 7 set a id 5
+	ctl 4 set nope command x
+	ctl 0 set a command 'sleep 1000'
+	ctl 0 start a
+	ctl 8 set a command true
+	prop_is a command 'sleep 1000'
+}
+
+@test "get: one property alone, several as PROP = VALUE, a failure told and the rest shown" {
+	ctl 0 create a
+	ctl 0 set a command 'sleep 1'
+	ctl 0 get a command
+	out_is 'sleep 1'
+	ctl 0 get a state command
+	out_is $'state = stopped\ncommand = sleep 1'
+	ctl 1 get a exit_code state nonsense
+	out_is 'state = stopped'
+	err_is $'Cannot get exit_code: InvalidState:(*)\nCannot get nonsense: InvalidProperty:(*)'
+	ctl 1 get nope state
+	err_is 'Cannot get state: ContainerDoesNotExist:(*)'
+	ctl 0 get a env
+	out_is ''
+}
+
+@test "get: masks and -- show each container under its name" {
+	ctl 0 create a a/b c
+	ctl 0 get 'a***' -- state
+	out_is $'a:\nstopped\n\na/b:\nstopped\n'
+	ctl 0 get -- state level
+	out_is $'a:\nstate = stopped\nlevel = 1\n\na/b:\nstate = stopped\nlevel = 2\n\nc:\nstate = stopped\nlevel = 1\n'
+	ctl 1 get a nope -- state
+	out_is $'a:\nstopped\n\nnope:\n'
+}
+
+@test "get: without properties what has a value, made readable, in order" {
+	ctl 0 run -W a command='sh -c "echo hello; kill -9 \$\$"' memory_limit=1536M env='A=1;B=2'
+	ctl 0 get a
+	[[ $output == *$'\nenv = A=1;B=2\n'* && $output == *$'\nstate = dead\n'* && $output == *$'\nstdout = hello\n'* ]]
+	[[ $output == *$'\nexit_status = killed by signal 9\n'* && $output != *$'\nstderr = '* ]]
+	sort -c <<<"$output"
+	ctl 0 get -r a
+	[[ $output == *$'\ncommand = '* && $output != *$'\nabsolute_name = '* ]]
+}
+
+@test "pget and dget: raw values, one a line; -k with names; the kind of the first error" {
+	ctl 0 create a
+	ctl 0 pget a state level
+	out_is $'stopped\n1'
+	ctl 0 dget -s -k a state level
+	out_is $'state = stopped\nlevel = 1'
+	ctl 8 pget a level exit_code state
+	out_is 1
+	err_is "Can't get property: InvalidState:(*)"
+	ctl 5 pget a nonsense
+}
+
+@test "list: name, state, time; options" {
+	ctl 0 run run command='sleep 1000'
+	ctl 0 create stop run/sub
+	ctl 0 list
+	[ "${#lines[@]}" -eq 3 ]
+	[[ ${lines[0]} =~ ^run\ +running\ +[0-9]+s$ && ${lines[1]} =~ ^run/sub\ +stopped$ && ${lines[2]} =~ ^stop\ +stopped$ ]]
+	ctl 0 list -1
+	out_is $'run\nrun/sub\nstop'
+	ctl 0 list -1 -f
+	out_is $'run\n \\_ sub\nstop'
+	ctl 0 list -1r
+	out_is run
+	ctl 0 list -1t
+	out_is $'run\nstop'
+	ctl 0 list -1 '*'
+	out_is $'run\nstop'
+	ctl 0 list -1 'run/*'
+	out_is run/sub
+	ctl 0 list -1 '***p'
+	out_is stop
+	ctl 0 list 'nope*'
+	out_is ''
+}
+
+@test "list -L: by label, by mask, by value" {
+	ctl 0 create a b
+	ctl 0 set a labels 'AB.x: 1; AB.y: 2'
+	ctl 0 set b labels 'AB.x: 2'
+	ctl 0 list -1 -L AB.x
+	out_is $'a\nb'
+	ctl 0 list -1 -L 'AB.x=2'
+	out_is b
+	ctl 0 list -1 -L '*.y'
+	out_is a
+	ctl 0 list -1 -L AB.z
+	out_is ''
+}
+
+@test "sort: numbers by size, greatest first; given containers only" {
+	ctl 0 create a b c
+	ctl 0 set a memory_limit 9M
+	ctl 0 set b memory_limit 1G
+	ctl 0 sort memory_limit
+	[[ $output =~ ^container\ +memory_limit$'\n'b\ +1G$'\n'a\ +9M$'\n'c\ +0B$ ]]
+	ctl 0 sort a c -- level
+	[[ $output =~ ^container\ +level$'\n'a\ +1$'\n'c\ +1$ ]]
+}
+
+# ---- waiting ----
+
+@test "wait: the name of what is not running, at once or when it ends" {
+	ctl 0 create a a/b
+	ctl 0 wait a
+	out_is a
+	ctl 0 wait 'a/*'
+	out_is a/b
+	ctl 0 run c command='sleep 0.5'
+	ctl 0 wait c
+	out_is c
+	prop_is c state dead
+	ctl 4 wait nope
+	err_is "Can't wait for containers: ContainerDoesNotExist:(*)"
+}
+
+@test "wait: a timeout is told on stderr, exit 0" {
+	ctl 0 run a command='sleep 1000'
+	ctl 0 wait -t 1 a
+	out_is ''
+	err_is timeout
+	ctl 0 wait -T 1 'a*'
+	err_is timeout
+}
+
+# Prints into file $1 what wait with the further arguments does; $waiter is its pid. Returns when it listens.
+wait_in_background() {
+	local file=$1
+	shift
+	"$PORTOCTL" wait "$@" >"$file" 2>&1 3>&- &
+	waiter=$!
+	wait_for "ls -l /proc/$waiter/fd | grep -q /.porto/events"
+}
+
+@test "wait -A: a line for each event; -S ends after its state" {
+	wait_in_background "$BATS_TEST_TMPDIR/all" -A
+	local all=$waiter
+	wait_in_background "$BATS_TEST_TMPDIR/dead" -A -S dead 'a*'
+	ctl 0 run a command='sh -c "exit 42"'
+	wait "$waiter"
+	ctl 0 set a AB.x 5
+	ctl 0 destroy a
+	wait_for "grep -q destroyed $BATS_TEST_TMPDIR/all"
+	kill "$all"
+	[[ $(<"$BATS_TEST_TMPDIR/dead") =~ ^[0-9-]{10}\ [0-9:]{8}\ dead$'\t'a$'\t'exit_code\ =\ 42$ ]]
+	run cut -d ' ' -f 3- "$BATS_TEST_TMPDIR/all"
+	[[ $output == $'stopped\ta\n'*$'running\ta\n'*$'dead\ta\texit_code = 42\ndead\ta\tAB.x = 5\n'*$'destroyed\ta' ]]
+}
+
+@test "wait -A: a timeout is an event, exit 0" {
+	ctl 0 wait -A -T 1
+	[[ $output =~ ^[0-9-]{10}\ [0-9:]{8}\ timeout$'\t'$ ]]
+}
+
+@test "wait -L: a label of a container that is not running" {
+	ctl 0 create a b
+	wait_in_background "$BATS_TEST_TMPDIR/label" -L 'AB.*' 'b*'
+	ctl 0 set a AB.x 1
+	ctl 0 set b CD.x 1
+	ctl 0 set b AB.x 1
+	wait "$waiter"
+	[ "$(<"$BATS_TEST_TMPDIR/label")" = b ]
+	ctl 0 wait -T 1 -L AB.x b
+	err_is timeout
+}
+
+# ---- processes and paths ----
+
+@test "find: the container of a process; of ours only with the right name" {
+	ctl 0 run a command='sleep 1000'
+	ctl 0 find "$(prop a root_pid)"
+	out_is a
+	ctl 0 find "$(prop a root_pid)" sleep
+	out_is a
+	ctl 7 find "$(prop a root_pid)" other
+	err_is "Can't find container: *"
+	ctl 0 find $$
+	out_is /
+	ctl 1 find nonsense
+}
+
+@test "attach: moves a process into a container" {
+	ctl 0 run a command='sleep 1000' isolate=false
+	ctl 1 attach a nonsense
+	sleep 1000 3>&- &
+	ctl 0 attach a $!
+	ctl 0 find $!
+	out_is a
+	kill $!
+}
+
+@test "convert: a path from one root to another" {
+	mkdir -p "$BATS_TEST_TMPDIR/root"
+	ctl 0 create a b
+	ctl 0 set a root "$BATS_TEST_TMPDIR/root"
+	ctl 0 convert -s a /etc
+	out_is "$BATS_TEST_TMPDIR/root/etc"
+	ctl 0 convert -d a "$BATS_TEST_TMPDIR/root/etc/x"
+	out_is /etc/x
+	ctl 0 convert /usr
+	out_is /usr
+	ctl 25 convert -d a /usr
+	ctl 1 convert /a /b
+}
+
+# ---- launching ----
+
+@test "run: creates, sets and starts" {
+	ctl 0 run a command='sh -c "echo $A$B$C"' env='A=1;B=2' env=C=3 cwd=/tmp
+	prop_is a wait dead
+	prop_is a stdout 123
+	prop_is a virt_mode app
+	ctl 1 run a
+	err_is 'Cannot start container: ContainerAlreadyExists:(*)'
+	prop_is a state dead
+}
+
+@test "run: refused properties leave nothing, exit 1" {
+	ctl 1 run a command=true cpu_limit=bogus
+	err_is 'Cannot start container: InvalidValue:(*)'
+	absent a
+	ctl 1 run a command=true nonsense=1
+	err_is 'Cannot start container: InvalidProperty:(*)'
+	ctl 1 run a command=/does/not/exist
+	err_is 'Cannot start container: InvalidCommand:(*)'
+	absent a
+	ctl 1 run a command
+	err_is 'Invalid argument: command*'
+	ctl 1 run a layers=x
+	err_is 'Invalid argument: layers=x*'
+	absent a
+}
+
+@test "run: -W waits and is 0 whatever the program returned; long values get through whole" {
+	local long
+	long=$(printf '%*s' 20000 '' | tr ' ' x)
+	ctl 0 run -W a command="sh -c 'echo \${#A}; exit 3'" env="A=$long"
+	prop_is a exit_code 3
+	prop_is a stdout 20000
+	ctl 0 run m
+	prop_is m state meta
+}
+
+@test "run: values keep backslashes and newlines" {
+	ctl 0 run -W a command_argv=$'printf\t%s\ta\\b\nc'
+	[ "$(prop a stdout)" = $'a\\b\nc' ]
+}
+
+@test "exec: output, errors and input are the caller's; the container is gone afterwards" {
+	ctl 0 exec a command='echo "Hello, world!"'
+	out_is 'Hello, world!'
+	err_is ''
+	absent a
+	run -0 --separate-stderr "$PORTOCTL" exec a command='sh -c "cat; echo err >&2"' <<<'typed'
+	out_is typed
+	err_is err
+	absent a
+}
+
+@test "exec: exit codes and what is said of them" {
+	ctl 42 exec a command='sh -c "exit 42"'
+	err_is 'Container exit code: 42'
+	ctl 130 exec a command='sh -c "exit 130"'
+	err_is 'Container exit code: 130'
+	ctl 137 exec a command='sh -c "kill -9 \$\$"'
+	err_is 'Container killed by signal: 9 (SIGKILL)'
+	ctl 143 exec a command='sh -c "kill -15 \$\$"'
+	err_is 'Container killed by signal: 15 (SIGTERM)'
+	ctl 1 exec a command=/does/not/exist
+	err_is 'Cannot start container: InvalidCommand:(*)'
+	ctl 1 exec a command=
+	err_is 'Empty command'
+	ctl 1 exec a command=true cpu_limit=x
+	err_is 'Cannot start container: InvalidValue:(*)'
+	ctl 1 exec -L layer.tar a
+	absent a
+}
+
+@test "exec: running out of memory is 137" {
+	need memory
+	ctl 137 exec a command='sh -c "head -c 200M /dev/zero | tail >/dev/null; exit 1"' memory_limit=20M
+	err_is 'Container killed by OOM'
+}
+
+@test "exec: command_argv counts as a command; given streams win" {
+	ctl 0 exec a command_argv=$'echo\ta b'
+	out_is 'a b'
+	ctl 0 exec a command='echo x' stdout_path="$BATS_TEST_TMPDIR/x"
+	out_is ''
+	[ "$(<"$BATS_TEST_TMPDIR/x")" = x ]
+}
+
+@test "exec -C: the container stays" {
+	ctl 7 exec -C a command='sh -c "exit 7"'
+	prop_is a state dead
+	prop_is a exit_code 7
+}
+
+@test "exec: a signal to portoctl destroys the container; its exit is 128 and the signal" {
+	local signal code
+	for signal in TERM:143 INT:130 HUP:129; do
+		# A shell gives background jobs SIGINT ignored, and what is ignored at the start of a shell can't be trapped.
+		env --default-signal=INT "$PORTOCTL" exec a command='sleep 1000' 3>&- &
+		state_is a running
+		kill -s "${signal%:*}" $!
+		code=0
+		wait $! || code=$?
+		[ "$code" -eq "${signal#*:}" ]
+		absent a
+	done
+}
+
+@test "exec: when portoctl is killed the container goes with it" {
+	"$PORTOCTL" exec a command='sleep 1000' 3>&- &
+	state_is a running
+	kill -9 $!
+	wait_for '! [ -e "$PORTO_ROOT/a/state" ]'
+}
+
+@test "exec: other shells" {
+	local shell
+	for shell in 'busybox sh' 'bash --posix'; do
+		command -v "${shell%% *}" >/dev/null || continue
+		# shellcheck disable=SC2086 # a command and its option
+		run -5 --separate-stderr $shell "$PORTOCTL" exec a command='sh -c "echo x; exit 5"' env='A=1' cwd=/
+		out_is x
+		err_is 'Container exit code: 5'
+		# shellcheck disable=SC2086
+		run -0 $shell "$PORTOCTL" list
+		# shellcheck disable=SC2086
+		run -4 $shell "$PORTOCTL" start nope
+	done
+}
+
+@test "shell: a child of a running container with its environment, gone afterwards" {
+	ctl 0 run a command='sleep 1000'
+	# The words are joined with blanks and taken apart again in the container.
+	USER=me SUDO_USER='' ctl 3 shell a sh -c "'echo \$PORTO_SHELL_NAME \$PORTO_SHELL_USER; exit 3'"
+	out_is 'a me'
+	err_is 'Container exit code: 3'
+	USER=me SUDO_USER='' ctl 0 shell a printenv debian_chroot
+	out_is a
+	USER=me SUDO_USER='' ctl 0 shell a printenv PORTO_NAME
+	[[ $output =~ ^a/shell-me-[0-9]+$ ]]
+	ctl 0 list -1
+	out_is a
+	ctl 1 shell nope true
+	err_is 'Cannot start container: ContainerDoesNotExist:(*)'
+}
+
+@test "enter: runs in the cgroups of the container" {
+	ctl 0 run a command='sleep 1000'
+	ctl 0 enter a printenv PORTO_SHELL_NAME
+	out_is a
+	ctl 0 list -1
+	out_is a
+}
+
+@test "an unprivileged user of the group makes, runs and destroys; others can't" {
+	run -0 --separate-stderr as daemon "$PORTOCTL" exec u1 command='id -un'
+	out_is daemon
+	run -0 as daemon "$PORTOCTL" create u2
+	run -11 --separate-stderr as games "$PORTOCTL" set u2 command true
+	err_is "Can't set property: Permission:(*)"
+	run -11 --separate-stderr as games "$PORTOCTL" destroy u2
+	run -11 --separate-stderr outsider daemon "$PORTOCTL" create u3
+	err_is "Can't create container: Permission:(*)"
+	run -0 as daemon "$PORTOCTL" destroy u2
+}
+
+# ---- terminals ----
+
+# A terminal of 80 columns and 24 lines in which a command runs; what it shows is read with screen.
+terminal() {
+	command -v tmux >/dev/null || skip 'no tmux'
+	TERM=screen tmux -S "$TMUX_SOCKET" -f /dev/null new-session -d -x 80 -y 24 "$1; echo \"[left \$?]\"; exec sh" 3>&-
+}
+
+keys() {
+	tmux -S "$TMUX_SOCKET" send-keys "$@"
+}
+
+# Waits for a line of the screen that matches the regular expression.
+screen() {
+	wait_for "tmux -S $TMUX_SOCKET capture-pane -p | grep -qE '$1'" 15 || {
+		tmux -S "$TMUX_SOCKET" capture-pane -p
+		return 1
+	}
+}
+
+@test "exec on a terminal: the program has a terminal of its own, of the right size and type, and its exit code" {
+	terminal "$PORTOCTL exec a command='sh -c \"tty; stty size; echo term=\\\$TERM; exit 9\"'"
+	screen '^/dev/pts/|^not a tty$'
+	screen '^24 80$'
+	screen '^term=(screen|tmux)'
+	screen '^Container exit code: 9$'
+	screen '^\[left 9\]$'
+	absent a
+}
+
+@test "exec on a terminal: what is typed gets in, Ctrl-C interrupts the program and not portoctl" {
+	terminal "$PORTOCTL exec a command=sh env='PS1=ready> '"
+	screen '^ready>$'
+	keys 'trap "echo got it" INT' Enter
+	keys 'while :; do sleep 0.1; done' Enter
+	sleep 0.3
+	keys C-c
+	screen '^\^?C?got it$'
+	keys C-c
+	keys 'exit 5' Enter
+	screen '^\[left 5\]$'
+	absent a
+}
+
+@test "exec on a terminal: a new window size gets through" {
+	terminal "$PORTOCTL exec a command='sh -c \"trap \\\"stty size\\\" WINCH; echo ready; while :; do sleep 0.1; done\"'"
+	screen '^ready$'
+	tmux -S "$TMUX_SOCKET" resize-window -x 100 -y 30
+	screen '^30 100$'
+}
+
+@test "exec on a terminal: ^X^X leaves, destroys and puts the terminal right" {
+	terminal "stty -a >$BATS_TEST_TMPDIR/before; $PORTOCTL exec a command='sleep 1000'; stty -a >$BATS_TEST_TMPDIR/after; (exit \$?)"
+	state_is a running
+	keys C-x
+	sleep 0.2
+	prop_is a state running
+	keys x C-x
+	sleep 0.2
+	prop_is a state running
+	keys C-x
+	screen '^\[left 0\]$'
+	absent a
+	cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+}
+
+@test "exec on a terminal: SIGTERM to portoctl destroys and puts the terminal right" {
+	local shell
+	terminal "stty -a >$BATS_TEST_TMPDIR/before; $PORTOCTL exec a command='sleep 1000'; echo \"[code \$?]\"; stty -a >$BATS_TEST_TMPDIR/after"
+	state_is a running
+	shell=$(tmux -S "$TMUX_SOCKET" display-message -p '#{pane_pid}')
+	kill "$(cat "/proc/$shell/task/$shell/children")"
+	screen '^\[code 143\]$'
+	screen '^\[left 0\]$'
+	absent a
+	cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+}
+
+@test "exec on a terminal: a start that fails says why" {
+	terminal "$PORTOCTL exec a command=/does/not/exist"
+	screen '^Cannot start container: InvalidCommand:\('
+	screen '^\[left 1\]$'
+	absent a
+}
+
+@test "exec on a terminal: output is complete, however much and however fast it ends" {
+	terminal "$PORTOCTL exec a command='seq 20000' >$BATS_TEST_TMPDIR/all"
+	screen '^\[left 0\]$'
+	[ "$(tr -d '\r' <"$BATS_TEST_TMPDIR/all" | sha256sum)" = "$(seq 20000 | sha256sum)" ]
+}
+
+@test "exec -T on a terminal: the program gets the terminal itself" {
+	terminal "tty; $PORTOCTL exec -T a command='readlink /proc/self/fd/0'"
+	screen '^\[left 0\]$'
+	run tmux -S "$TMUX_SOCKET" capture-pane -p
+	[ "${lines[0]}" = "${lines[1]}" ]
+}
