@@ -16,9 +16,10 @@ struct client {
 static void *client_run(void *arg)
 {
 	struct client *c = arg;
+	double before = now_usec(), after;
 	char buf[4096];
 
-	for (double before = now_usec(), after; before < c->until; before = after) {
+	while (before < c->until) {
 		int fd = open(c->path, O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0 || read(fd, buf, sizeof(buf)) <= 0) {
@@ -30,6 +31,7 @@ static void *client_run(void *arg)
 		after = now_usec();
 		c->reads++;
 		c->longest = MAX(c->longest, after - before);
+		before = after;
 	}
 	return NULL;
 }

@@ -100,6 +100,8 @@ struct ct {
 	struct loop_timer note_timer; /* the note does not come: the supervisor is gone */
 	struct stream streams[3];
 
+	uint64_t output_seen; /* length of the longer output at the last look */
+
 	/* the last life: kept when dead, reset by stop */
 	int exit_status;      /* as wait(2) */
 	bool oom_killed, core_dumped;
@@ -211,6 +213,12 @@ bool ct_has_root(const struct ct *ct); /* a chroot of its own */
 uint64_t ct_oom_kills(struct ct *ct);       /* of this life */
 uint64_t ct_oom_kills_total(struct ct *ct); /* with past lives and children */
 unsigned ct_controllers(const struct ct *ct); /* what it gets at a start: by level, by hand, by its properties */
+
+/* features.c */
+int features_format(struct cgroups *g, struct text *out);
+void cg_list_foreign(struct engine *e, struct text *out); /* cgroups below our root that no container owns */
+/* daemon.c */
+void properties_format(struct text *out);
 
 extern char engine_readme_path[]; /* beside the running binary; "" if none */
 

@@ -169,6 +169,9 @@ void engine_unhold(struct engine *e, uint32_t ct, uint64_t cookie);
  * Returns how many things are missing that a container needs by default; -errno if nothing can work at all. */
 int engine_check(const struct config *conf, struct text *out);
 
+/* After the last container and the daemon are gone: takes away state directory and cgroup root. 0 or -errno. */
+int engine_forget(const struct config *conf);
+
 /* The property table for people and machines: how "readme" (part of mnt/README), "man" (roff for porto(7)) or "tsv"
  * (name, access, writable in, default, help; tab separated: completion, portoctl help). -EINVAL for another word. */
 int engine_help(const char *how, struct text *out);

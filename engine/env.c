@@ -137,7 +137,8 @@ static void add_secret(struct text *out, const char *value)
 	char salt[2 * sizeof(raw) + 1];
 	MD5_CTX md5;
 
-	(void)getrandom(raw, sizeof(raw), 0);
+	if (getrandom(raw, sizeof(raw), 0) < 0)
+		memset(raw, 0, sizeof(raw)); /* an older kernel at boot: the salt is poor, the value is hashed still */
 	for (size_t i = 0; i < sizeof(raw); i++) {
 		salt[2 * i] = "0123456789abcdef"[raw[i] >> 4];
 		salt[2 * i + 1] = "0123456789abcdef"[raw[i] & 15];

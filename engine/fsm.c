@@ -658,6 +658,7 @@ static void destroy_one(struct ct *ct)
 	if (ct->parent->parent != NULL)
 		ct->parent->oom_kills_total += ct_oom_kills_total(ct);
 	(void)save_gone(ct, 0, NULL);
+	kill_all(ct);
 	ct_unlink(ct);
 	event_log(ct->e, "destroyed", ct->name, NULL);
 	ct->e->counters.destroyed++;
@@ -677,7 +678,6 @@ static void destroy_one(struct ct *ct)
 	loop_cancel(ct->e->loop, &ct->age_timer);
 	ct->op_tries = 0;
 	ct->op_deadline = clock_mono() + ct->e->conf->container_kill_timeout;
-	kill_all(ct);
 	/* never at once: the request's answer goes out first, and with it the need for the record of it */
 	ct->timer = (struct loop_timer){ .fn = destroy_timer, .arg = ct };
 	(void)loop_after(ct->e->loop, &ct->timer, 0);

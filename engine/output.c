@@ -142,14 +142,16 @@ static int open_beneath(struct ct *ct, int n, int flags)
 
 int output_open(struct ct *ct, int n, struct err *err)
 {
-	autoclose int fd = open_beneath(ct, n, O_RDWR | O_CREAT | O_APPEND | O_TRUNC);
+	bool goes_on = ct->streams[n].internal; /* a respawn appends */
+	autoclose int fd = open_beneath(ct, n, O_RDWR | O_CREAT | O_APPEND | (goes_on ? 0 : O_TRUNC));
 
 	if (fd < 0)
 		return err_sys(err, -fd, "%s file of %s", stream_names[n], ct->name);
 	if ((ct->task_uid != 0 || ct->task_gid != 0) && fchown(fd, ct->task_uid, ct->task_gid) < 0)
 		return err_sys(err, errno, "%s file of %s", stream_names[n], ct->name);
 	ct->streams[n].internal = true;
-	ct->streams[n].offset = 0;
+	if (!goes_on)
+		ct->streams[n].offset = 0;
 	return TAKE_FD(fd);
 }
 
@@ -168,7 +170,7 @@ static int open_internal(struct ct *ct, int n, struct stat *st)
  * The older half goes, at a line's end if there is one near, and in whole blocks: positions of readers and of O_APPEND
  * writers stay what they are, because the file keeps its length and only its head becomes a hole.
  */
-static void trim_stream(struct ct *ct, int n)
+static uint64_t trim_stream(struct ct *ct, int n)
 {
 	struct stream *s = &ct->streams[n];
 	uint64_t limit = ct->val[PROP_stdout_limit].u;
@@ -179,10 +181,12 @@ static void trim_stream(struct ct *ct, int n)
 	ssize_t got;
 
 	if (!s->internal)
-		return;
+		return 0;
 	fd = open_internal(ct, n, &st);
-	if (fd < 0 || (uint64_t)st.st_size < s->offset || (uint64_t)st.st_size - s->offset <= limit)
-		return;
+	if (fd < 0 || (uint64_t)st.st_size < s->offset)
+		return 0;
+	if ((uint64_t)st.st_size - s->offset <= limit)
+		return (uint64_t)st.st_size - s->offset;
 	cut = (uint64_t)st.st_size - limit / 2;
 	got = pread(fd, buf, sizeof(buf), (off_t)cut);
 	if (got > 0) {
@@ -193,17 +197,19 @@ static void trim_stream(struct ct *ct, int n)
 	if (cut >= BLOCK &&
 	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)(cut & ~(BLOCK - 1))) < 0 &&
 	    errno == EOPNOTSUPP) {
-		(void)ftruncate(fd, 0);
-		s->offset = 0;
-		return;
+		if (ftruncate(fd, 0) == 0)
+			s->offset = 0;
+		return 0;
 	}
 	s->offset = cut;
+	return (uint64_t)st.st_size - cut;
 }
 
-void output_trim(struct ct *ct)
+uint64_t output_trim(struct ct *ct)
 {
-	trim_stream(ct, 1);
-	trim_stream(ct, 2);
+	uint64_t out = trim_stream(ct, 1), errs = trim_stream(ct, 2);
+
+	return MAX(out, errs);
 }
 
 uint64_t output_size(struct ct *ct, int n)

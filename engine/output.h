@@ -13,8 +13,8 @@ void work_path(const struct ct *ct, struct text *out);
 
 /* Opens internal stream n (1, 2) for the container: O_APPEND, empty. Descriptor or -errno. */
 int output_open(struct ct *ct, int n, struct err *err);
-/* Each second while containers run: what has outgrown stdout_limit loses its head. */
-void output_trim(struct ct *ct);
+/* While containers run: what has outgrown stdout_limit loses its head. The length of the longer stream then. */
+uint64_t output_trim(struct ct *ct);
 /* Size as readers see it (what is kept); 0 when there is nothing to read. */
 uint64_t output_size(struct ct *ct, int n);
 /* Reads what is kept, from off. InvalidData when the stream does not go to a file that can be read. */

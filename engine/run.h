@@ -13,6 +13,8 @@ int start_begin(struct ct *ct, const struct engine_cred *who, uint64_t cookie, s
 void start_check_report(struct ct *ct);
 /* A stop or the death of the parent meets a start: it is undone, its waiters hear InvalidState. */
 void start_abort(struct ct *ct);
+/* stop_step has undone a failed start. */
+void start_undone(struct ct *ct);
 /* The parent that a start waited for is running (result 0) or failed. */
 void start_parent_done(struct ct *ct, int result, const struct err *err);
 /* Watches a start whose pipe was lost with the worker before: looks at the status file again and again. */

@@ -24,7 +24,7 @@ int shm_create(struct shm **ret)
 {
 	autoclose int fd = memfd_create("porto", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 	uint16_t tag = 0;
-	struct shm *shm;
+	struct shm *shm = NULL;
 	int r;
 
 	if (fd < 0 && errno == EINVAL)
@@ -49,7 +49,7 @@ int shm_create(struct shm **ret)
 
 int shm_map(int fd, struct shm **ret)
 {
-	struct shm *shm;
+	struct shm *shm = NULL;
 	struct stat st;
 	int r;
 

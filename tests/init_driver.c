@@ -40,7 +40,9 @@ struct extra {
 };
 
 struct driver {
-	int image, ops, status, output, terminal;
+	int image, status, output, terminal;
+	char *ops;
+	size_t ops_len;
 	uint64_t flags;
 	struct extra extra[8];
 	int extras, terminal_n, sig, sig_init, count;
@@ -102,7 +104,7 @@ static int image_open(const char *path)
 	return to;
 }
 
-static void child(struct driver *d, int report)
+static void child(struct driver *d, int ops, int report)
 {
 	char *const none[] = { NULL };
 	char *const argv[] = { (char *)"porto-init", NULL };
@@ -124,28 +126,45 @@ static void child(struct driver *d, int report)
 	}
 	dup2(d->output, 1);
 	dup2(d->output, 2);
-	dup2(d->ops, INIT_OPS_FD);
+	dup2(ops, INIT_OPS_FD);
 	dup2(report, INIT_REPORT_FD);
 	dup2(d->status, INIT_STATUS_FD);
 	syscall(SYS_execveat, d->image, "", argv, none, AT_EMPTY_PATH);
 	die("execveat");
 }
 
+static void pipe_high(int ends[2])
+{
+	if (pipe2(ends, O_CLOEXEC))
+		die("pipe");
+	ends[0] = high(ends[0]);
+	ends[1] = high(ends[1]);
+}
+
+/* The list follows when the process is there, as the engine does it. */
 static pid_t start(struct driver *d, int *report)
 {
 	struct clone_args args = { .flags = d->flags, .exit_signal = SIGCHLD };
-	int ends[2];
+	int ops[2], reports[2];
 
-	if (pipe2(ends, O_CLOEXEC))
-		die("pipe");
-	*report = high(ends[0]);
-	ends[1] = high(ends[1]);
+	pipe_high(ops);
+	pipe_high(reports);
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0)
 		die("clone3");
 	if (!pid)
-		child(d, ends[1]);
-	close(ends[1]);
+		child(d, ops[0], reports[1]);
+	close(ops[0]);
+	close(reports[1]);
+	for (size_t done = 0; done < d->ops_len;) {
+		ssize_t n = write(ops[1], d->ops + done, d->ops_len - done);
+
+		if (n < 0)
+			die("operations");
+		done += (size_t)n;
+	}
+	close(ops[1]);
+	*report = reports[0];
 	return pid;
 }
 
@@ -169,8 +188,10 @@ static void wait_report(int report)
 	close(report);
 }
 
-static void print_status(const struct driver *d, int sentence)
+/* first: after the start. A short command may have ended by now: then its `exited` says all that `started` did. */
+static void print_status(const struct driver *d, int first)
 {
+	int pid, status;
 	char buf[STATUS_SIZE + 1] = "";
 	char *end;
 
@@ -182,8 +203,11 @@ static void print_status(const struct driver *d, int sentence)
 	end = buf + strlen(buf);
 	while (end > buf && end[-1] == ' ')
 		*--end = '\0';
-	printf("%s\n", buf);
-	if (sentence && !strncmp(buf, "failed", 6))
+	if (first && sscanf(buf, "exited %d %d", &pid, &status) == 2)
+		printf("started %d\n", pid);
+	else
+		printf("%s\n", buf);
+	if (first && !strncmp(buf, "failed", 6))
 		printf("%s\n", buf + STATUS_LINE);
 }
 
@@ -283,17 +307,21 @@ static int run(struct driver *d)
 	return 0;
 }
 
-static void ops_write(struct driver *d, char **words, int count)
+static void ops_collect(struct driver *d, char **words, int count)
 {
-	d->ops = high(memfd_create("ops", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	for (int i = 0; i < count; i++) {
 		size_t len = strlen(words[i]) + (d->unended && i + 1 == count ? 0 : 1);
 
-		if (write(d->ops, words[i], len) != (ssize_t)len)
-			die("ops");
+		d->ops = realloc(d->ops, d->ops_len + len);
+		if (!d->ops)
+			die("memory");
+		memcpy(d->ops + d->ops_len, words[i], len);
+		d->ops_len += len;
 	}
-	lseek(d->ops, 0, SEEK_SET);
-	fcntl(d->ops, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+}
+
+static void files_make(struct driver *d)
+{
 	d->output = high(memfd_create("output", MFD_CLOEXEC));
 	d->status = high(memfd_create("status", MFD_CLOEXEC));
 	dprintf(d->status, "%-*s\n", STATUS_LINE - 1, "starting");
@@ -338,7 +366,8 @@ int main(int argc, char **argv)
 			die("terminal");
 	}
 	d.image = high(image_open(image));
-	ops_write(&d, argv + optind, argc - optind);
+	ops_collect(&d, argv + optind, argc - optind);
+	files_make(&d);
 	setvbuf(stdout, NULL, _IONBF, 0);
 	return d.count ? measure(&d) : run(&d);
 }

@@ -16,6 +16,9 @@ static int mount_new(const char *type, const char *const *options, unsigned int 
 
 	if (fs < 0)
 		return -1;
+	/* The name it bears in /proc/self/mounts. */
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "source", type, 0))
+		return -1;
 	for (; *options; options += 2) {
 		if (fsconfig(fs, FSCONFIG_SET_STRING, options[0], options[1], 0))
 			return -1;

@@ -37,7 +37,8 @@ enum init_role {
 };
 
 struct init {
-	char *ops, *next, *end;   /* the mapped operations */
+	char *ops, *next, *end;   /* the operations, in memory of room bytes */
+	size_t room;
 	const struct init_op *op; /* the one that runs, for the sentence of a failure */
 	enum init_role role;
 	int sync_fd;              /* child's end of the pipe to the staying parent, -1 if none */

@@ -6,6 +6,8 @@
 
 #include "engine/init/init.h"
 
+#define OPS_FIRST (16u << 10) /* room at first; a list is rarely longer */
+
 const struct init_op init_ops[] = {
 	{ "arg",      1, op_arg },
 	{ "become",   0, op_become },
@@ -118,21 +120,41 @@ int init_number(struct init *in, const char *word, int base, unsigned long max, 
 	return 0;
 }
 
-static int ops_map(struct init *in)
+/*
+ * The whole list, up to the end of the pipe: the engine writes it only after it has saved that we exist, so a list that
+ * is empty means that the engine died before, and that nothing may be done. Writable, so that the environment and path
+ * walks may use the words in place.
+ */
+static int ops_read(struct init *in)
 {
-	struct stat st;
-	void *at;
+	size_t have = 0, room = OPS_FIRST;
+	char *at = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (fstat(INIT_OPS_FD, &st))
-		return init_fail_sys(in, errno, "no operations");
-	if (st.st_size == 0)
-		return 0;
-	/* Private and writable, so that the environment and path walks may use the words in place. */
-	at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, INIT_OPS_FD, 0);
 	if (at == MAP_FAILED)
-		return init_fail_sys(in, errno, "can't map the operations");
+		return init_fail_sys(in, errno, "no memory for the operations");
+	for (;;) {
+		ssize_t n;
+
+		if (have == room) {
+			at = mremap(at, room, room * 2, MREMAP_MAYMOVE);
+			if (at == MAP_FAILED)
+				return init_fail_sys(in, errno, "no memory for the operations");
+			room *= 2;
+		}
+		n = read(INIT_OPS_FD, at + have, room - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return init_fail_sys(in, errno, "can't read the operations");
+		if (n == 0)
+			break;
+		have += (size_t)n;
+	}
+	if (have == 0)
+		return init_fail_list(in, "no operations: the daemon has gone", "");
 	in->ops = in->next = at;
-	in->end = in->ops + st.st_size;
+	in->end = at + have;
+	in->room = room;
 	if (in->end[-1])
 		return init_fail_list(in, "the list doesn't end with a NUL", "");
 	return 0;
@@ -201,7 +223,7 @@ int main(void)
 	standard_fds();
 	umask(022);
 
-	if (!ops_map(&in) && !ops_run(&in))
+	if (!ops_read(&in) && !ops_run(&in))
 		stay_alone(&in);
 
 	status_failed(in.kind, in.no, in.text);

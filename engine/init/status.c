@@ -27,7 +27,7 @@ static void line_write(const char *word, long first, const long *second)
 		at = mempcpy(at, part[i], strlen(part[i]));
 	if (second) {
 		char *text = number_format(buf, *second);
-		memcpy(at + 1, text, strlen(text));
+		mempcpy(at + 1, text, strlen(text));
 	}
 	(void)!pwrite(INIT_STATUS_FD, line, sizeof(line), 0);
 }

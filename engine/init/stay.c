@@ -1,6 +1,9 @@
+#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -45,13 +48,31 @@ void signals_reset(void)
 	mask_empty();
 }
 
+/*
+ * Unmaps the pages of our program that the start has used and waiting will not: all of it otherwise counts as ours. What
+ * is used again comes back from the file. Never the writable part, whose pages are not in the file.
+ */
+static void forget_program(void)
+{
+	const ElfW(Phdr) *part = (const void *)getauxval(AT_PHDR);
+	unsigned long page = getauxval(AT_PAGESZ);
+
+	for (unsigned long n = getauxval(AT_PHNUM); n > 0; n--, part++) {
+		if (part->p_type == PT_LOAD && !(part->p_flags & PF_W)) {
+			unsigned long start = part->p_vaddr & -page;
+
+			madvise((void *)start, part->p_vaddr + part->p_memsz - start, MADV_DONTNEED);
+		}
+	}
+}
+
 /* Keeps nothing of the start alive: descriptors are pipes of clients, a directory is a mount, the words hold secrets. */
 static void shed(struct init *in)
 {
 	close_range(INIT_FIRST_FREE_FD, ~0U, 0);
 	close_range(0, 2, 0);
 	if (in->ops)
-		munmap(in->ops, (size_t)(in->end - in->ops));
+		munmap(in->ops, in->room);
 	(void)!chdir("/");
 }
 
@@ -99,6 +120,7 @@ static _Noreturn void stay(struct init *in, pid_t command, int sync)
 	}
 	status_started(command);
 	close(SYNC_FD);
+	forget_program();
 	close(INIT_REPORT_FD);
 
 	status = reap_until(command);
@@ -158,6 +180,7 @@ void stay_alone(struct init *in)
 	shed(in);
 	status_started(0);
 	close(INIT_STATUS_FD);
+	forget_program();
 	close(INIT_REPORT_FD);
 	for (;;)
 		pause();

@@ -58,28 +58,35 @@ int op_umask(struct init *in, char **arg)
 	return 0;
 }
 
-int op_groups(struct init *in, char **arg)
+static int groups_parse(struct init *in, char *list, gid_t *groups, size_t count)
 {
-	char *word = arg[0], *comma;
-	size_t count = *word ? 1 : 0;
-
-	for (comma = word; (comma = strchr(comma, ',')); comma++)
-		count++;
-	autofree gid_t *groups = calloc(count ? count : 1, sizeof(*groups));
-	if (!groups)
-		return init_fail_sys(in, ENOMEM, arg[0]);
-	for (size_t i = 0; i < count; i++, word = comma + 1) {
+	for (size_t i = 0; i < count; i++) {
 		unsigned long gid;
+		char *word = strsep(&list, ",");
 
-		comma = strchrnul(word, ',');
-		*comma = '\0';
 		if (init_number(in, word, 10, UINT32_MAX - 1, &gid))
 			return -1;
 		groups[i] = (gid_t)gid;
 	}
-	if (setgroups(count, groups))
-		return init_fail_sys(in, errno, "can't set them");
 	return 0;
+}
+
+int op_groups(struct init *in, char **arg)
+{
+	size_t count = *arg[0] ? 1 : 0;
+	gid_t *groups;
+	int r;
+
+	for (const char *comma = arg[0]; (comma = strchr(comma, ',')); comma++)
+		count++;
+	groups = calloc(count + 1, sizeof(*groups));
+	if (!groups)
+		return init_fail_sys(in, ENOMEM, "no memory for them");
+	r = groups_parse(in, arg[0], groups, count);
+	if (!r && setgroups(count, groups))
+		r = init_fail_sys(in, errno, "can't set them");
+	free(groups);
+	return r;
 }
 
 int op_gid(struct init *in, char **arg)

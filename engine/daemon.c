@@ -1,0 +1,235 @@
+#include "engine/daemon.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "engine/cred.h"
+#include "engine/hooks.h"
+#include "engine/save.h"
+#include "engine/wait.h"
+
+#ifndef PORTO_VERSION
+#define PORTO_VERSION "0.1"
+#endif
+
+static int read_version(const struct daemon_call *c, struct text *out)
+{
+	(void)c;
+	text_add(out, PORTO_VERSION "\n");
+	return 0;
+}
+
+static int read_config(const struct daemon_call *c, struct text *out)
+{
+	config_format(c->e->conf, out);
+	return 0;
+}
+
+static int read_containers(const struct daemon_call *c, struct text *out)
+{
+	for (struct ct *ct = ct_next(c->e->root, NULL); ct != NULL; ct = ct_next(c->e->root, ct))
+		text_addf(out, "%s\t%s\t%llu\t%u\n", ct->name, ct_state_names[ct->state],
+			  (unsigned long long)ct_seconds(ct, ct->state == CT_DEAD), (unsigned)ct->id);
+	return 0;
+}
+
+static int read_destroying(const struct daemon_call *c, struct text *out)
+{
+	for (const struct ct *ct = c->e->dying; ct != NULL; ct = ct->next)
+		text_addf(out, "%s\n", ct->name);
+	return 0;
+}
+
+static int read_uid_error(const struct daemon_call *c, struct text *out)
+{
+	const struct uid_error *u = &c->e->uid_errors[c->who->uid % UID_ERRORS];
+
+	if (u->text != NULL && u->uid == c->who->uid)
+		text_addf(out, "%s\n", u->text);
+	return 0;
+}
+
+static int read_features(const struct daemon_call *c, struct text *out)
+{
+	return features_format(c->e->cgroups, out) < 0 ? text_ok(out) : 0;
+}
+
+static int read_find(const struct daemon_call *c, struct text *out)
+{
+	char comm[64] = "", want[64] = "", path[64];
+	int pid = 0, n;
+
+	n = c->key != NULL ? sscanf(c->key, "%d %63[^\n]", &pid, want) : 0;
+	if (n < 1 || pid <= 0)
+		return err_set(c->err, ERR_InvalidValue, "find: expected find[PID] or find[PID COMM]");
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
+		return err_set_no(c->err, ERR_InvalidValue, ENOENT, "find: no process %d", pid);
+	if (n == 2 && strcmp(comm, want) != 0)
+		return err_set_no(c->err, ERR_InvalidValue, ENOENT, "find: process %d is %s, not %s", pid, comm, want);
+	text_addf(out, "%s\n", cred_home(c->e, pid)->name);
+	return 0;
+}
+
+/* Records, status files and cgroups that belong to nobody. */
+static int read_leaks(const struct daemon_call *c, struct text *out)
+{
+	struct engine *e = c->e;
+	autoclose int fd = openat(e->ct_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (d == NULL)
+		return err_sys(c->err, errno, "leaks");
+	fd = -1;
+	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
+		unsigned id;
+
+		if (de->d_name[0] == '.')
+			continue;
+		if (sscanf(de->d_name, "%u", &id) != 1 || ct_find(e, id) == NULL)
+			text_addf(out, "file %s/ct/%s\n", e->conf->daemon_state_dir, de->d_name);
+	}
+	closedir(d);
+	cg_list_foreign(e, out);
+	return 0;
+}
+
+static int read_log_level(const struct daemon_call *c, struct text *out)
+{
+	(void)c;
+	text_addf(out, "%s\n", log_level_name(log_level_max));
+	return 0;
+}
+
+static int write_log_level(const struct daemon_call *c, const char *text)
+{
+	enum log_level level;
+
+	if (log_level_parse(text, &level) < 0)
+		return err_set(c->err, ERR_InvalidValue, "log_level: '%.50s': expected error, warning, info or debug", text);
+	log_set_level(level);
+	return 0;
+}
+
+static const char *when_letter(const struct prop *p)
+{
+	static const char *const letters[] = { [WHEN_NEVER] = "-", [WHEN_STOPPED] = "S", [WHEN_DYNAMIC] = "D", [WHEN_ANY] = "A" };
+
+	return letters[p->when];
+}
+
+void properties_format(struct text *out)
+{
+	for (int i = 0; i < PROP_COUNT; i++) {
+		const struct prop *p = &props[i];
+
+		if (p->flags & (P_FILE | P_HIDDEN))
+			continue;
+		text_addf(out, "%s\t%s\t%s\t%s\t%s\n", p->name, p->when == WHEN_NEVER ? "r" : "rw", when_letter(p),
+			  p->def != NULL ? p->def : "", p->help);
+	}
+}
+
+static int read_properties(const struct daemon_call *c, struct text *out)
+{
+	(void)c;
+	properties_format(out);
+	return 0;
+}
+
+static int read_daemon_stat(const struct daemon_call *c, struct text *out)
+{
+	const struct engine *e = c->e;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} rows[] = {
+		{ "containers", e->count },
+		{ "created", e->counters.created },
+		{ "started", e->counters.started },
+		{ "start_failed", e->counters.start_failed },
+		{ "died", e->counters.died },
+		{ "oom", e->counters.oom },
+		{ "respawned", e->counters.respawned },
+		{ "destroyed", e->counters.destroyed },
+		{ "errors", e->counters.errors },
+		{ "restored", (uint64_t)e->restored },
+		{ "adopted", (uint64_t)e->adopted },
+		{ "uptime", (clock_boot() - e->conf->started) / 1000000000u },
+		{ "worker_pid", (uint64_t)getpid() },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		text_addf(out, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
+	return 0;
+}
+
+static int read_wait_any(const struct daemon_call *c, struct text *out)
+{
+	if (c->key == NULL)
+		return err_set(c->err, ERR_InvalidValue, "wait: expected wait[NAME;...]");
+	return wait_any(c->e, c->cookie, c->key, out, c->err);
+}
+
+/* ---- counters ---- */
+
+int stat_format(struct ct *ct, struct text *out)
+{
+	for (int i = 0; i < PROP_COUNT; i++) {
+		autotext struct text v = {};
+
+		if ((props[i].flags & P_STAT) && prop_read(ct, i, NULL, &v, NULL) == 0)
+			text_addf(out, "%s %s\n", props[i].name, text_str(&v));
+	}
+	return text_ok(out);
+}
+
+int read_stat(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	(void)key;
+	(void)err;
+	return stat_format(ct, out);
+}
+
+/* One family after the other, as the format wants it; values that a container has none of are left out. */
+static int read_metrics(const struct daemon_call *c, struct text *out)
+{
+	struct engine *e = c->e;
+
+	for (int i = 0; i < PROP_COUNT; i++) {
+		const struct prop *p = &props[i];
+		bool gauge = p->flags & P_GAUGE;
+
+		if (!(p->flags & P_STAT))
+			continue;
+		text_addf(out, "# TYPE porto_%s %s\n# HELP porto_%s %s\n", p->name, gauge ? "gauge" : "counter", p->name,
+			  p->help);
+		for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct)) {
+			size_t before = out->len;
+			size_t value;
+
+			text_addf(out, "porto_%s%s{container=\"%s\"} ", p->name, gauge ? "" : "_total", ct->name);
+			value = out->len;
+			if (prop_read(ct, i, NULL, out, NULL) < 0 || out->len == value) {
+				if (out->p != NULL)
+					out->p[out->len = before] = '\0';
+				continue;
+			}
+			text_addc(out, '\n');
+		}
+	}
+	text_addf(out, "# TYPE porto_containers gauge\n# HELP porto_containers containers there are\nporto_containers %zu\n# EOF\n",
+		  e->count);
+	return text_ok(out);
+}
+
+const struct daemon_row daemon_rows[DAEMON_FILES] = {
+#define DFILE(id, fl, rd, wr, hlp) \
+	[DAEMON_##id] = { .name = #id, .flags = (fl), .read = (rd), .write = (wr), .help = (hlp) },
+#include "engine/daemon.def"
+#undef DFILE
+};

@@ -1,0 +1,477 @@
+#include "engine/engine.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "engine/cred.h"
+#include "engine/ct.h"
+#include "engine/eventlog.h"
+#include "engine/fsm.h"
+#include "engine/run.h"
+#include "engine/save.h"
+#include "engine/wait.h"
+
+#define FIRST_ID 4u /* 1 is the host, 2 and 3 are reserved: spec/PROPERTIES.md 4 */
+#define REPLAY_KEEP UINT64_C(30000000000)
+
+char engine_readme_path[PATH_MAX];
+
+/* The directory of the running program, with a slash at the end. */
+static void program_dir(char buf[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", buf, PATH_MAX - 1);
+
+	buf[n > 0 ? n : 0] = '\0';
+	if (strrchr(buf, '/') != NULL)
+		strrchr(buf, '/')[1] = '\0';
+}
+
+static int find_init(const struct config *conf)
+{
+	char dir[PATH_MAX], path[PATH_MAX + 64];
+	const char *const places[] = { "porto-init", "../porto-init", "../libexec/porto/porto-init" };
+	int fd;
+
+	if (conf->daemon_init_path[0] != '\0') {
+		fd = open(conf->daemon_init_path, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	program_dir(dir);
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		snprintf(path, sizeof(path), "%s%s", dir, places[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	fd = open("/usr/libexec/porto/porto-init", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* A sealed copy: a container's root, who sees it as /proc/1/exe, can't write to it (CVE-2019-5736). */
+static int load_init(struct engine *e, struct err *err)
+{
+	autoclose int file = find_init(e->conf), mem = -1;
+	struct stat st;
+	off_t off = 0;
+
+	if (file < 0 || fstat(file, &st) < 0)
+		return err_sys(err, file < 0 ? -file : errno, "porto-init");
+	mem = memfd_create("porto-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (mem < 0)
+		return err_sys(err, errno, "porto-init");
+	while (off < st.st_size)
+		if (sendfile(mem, file, &off, (size_t)(st.st_size - off)) <= 0)
+			return err_sys(err, errno != 0 ? errno : EIO, "porto-init");
+	if (fcntl(mem, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_sys(err, errno, "porto-init");
+	e->init_fd = TAKE_FD(mem);
+	return 0;
+}
+
+static void on_notes(void *arg, uint32_t events)
+{
+	struct engine *e = arg;
+	uint64_t n;
+
+	(void)events;
+	(void)!read(e->notes_watch.fd, &n, sizeof(n));
+	task_check_notes(e);
+}
+
+static void replays_over(void *arg)
+{
+	save_replay_done(arg);
+}
+
+static int watch_notes(struct engine *e)
+{
+	int r;
+
+	if (e->conf->notes_fd < 0)
+		return 0;
+	e->notes_watch = (struct loop_fd){ .fd = e->conf->notes_fd, .fn = on_notes, .arg = e };
+	r = loop_add(e->loop, &e->notes_watch, EPOLLIN);
+	if (r == 0)
+		task_check_notes(e);
+	return r;
+}
+
+static int set_up(struct engine *e, struct err *err)
+{
+	const struct group *gr = getgrnam(e->conf->daemon_group);
+	char dir[PATH_MAX];
+	int r;
+
+	e->porto_gid = gr != NULL ? gr->gr_gid : (gid_t)-1;
+	types_host_cores = (unsigned)MAX(sysconf(_SC_NPROCESSORS_CONF), 1);
+	program_dir(dir);
+	snprintf(engine_readme_path, sizeof(engine_readme_path), "%.4000sREADME", dir);
+	r = cg_open(e->conf->daemon_cgroup_root, e->conf->daemon_cgroup_v2, &e->cgroups, err);
+	if (r < 0)
+		return r;
+	r = save_open(e, err);
+	if (r < 0)
+		return r;
+	r = load_init(e, err);
+	if (r < 0)
+		return r;
+	r = ct_new(e, NULL, "/", ENGINE_ROOT, &e->root);
+	if (r < 0)
+		return err_sys(err, -r, "engine");
+	e->root->state = CT_META;
+	e->root->is_meta = true;
+	e->root->cg.path = strdup("");
+	e->root->cg.own = cg_available(e->cgroups);
+	e->root->creation_wall = (int64_t)(clock_wall() / 1000000000u);
+	r = event_open(e, err);
+	if (r < 0)
+		return r;
+	return restore_all(e, err);
+}
+
+int engine_new(struct loop *loop, const struct config *conf, const struct engine_events *events, void *arg,
+	       struct engine **ret, struct err *err)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (e == NULL)
+		return err_sys(err, ENOMEM, "engine");
+	e->loop = loop;
+	e->conf = conf;
+	e->events = events;
+	e->events_arg = arg;
+	e->state_fd = e->ct_fd = e->work_fd = e->init_fd = -1;
+	e->next_id = e->reserved_id = FIRST_ID;
+	r = set_up(e, err);
+	if (r == 0)
+		r = watch_notes(e);
+	if (r < 0) {
+		engine_free(e);
+		return r;
+	}
+	e->replay_timer = (struct loop_timer){ .fn = replays_over, .arg = e };
+	(void)loop_after(loop, &e->replay_timer, REPLAY_KEEP);
+	if (e->restored > 0)
+		log_info("%d containers restored, %d tasks adopted", e->restored, e->adopted);
+	*ret = e;
+	return 0;
+}
+
+void engine_free(struct engine *e)
+{
+	if (e == NULL)
+		return;
+	while (e->root != NULL && e->root->children != NULL) {
+		struct ct *leaf = e->root->children;
+
+		while (leaf->children != NULL)
+			leaf = leaf->children;
+		ct_free(leaf);
+	}
+	while (e->dying != NULL)
+		ct_free(e->dying);
+	ct_free(e->root);
+	event_close(e);
+	save_replay_done(e);
+	loop_cancel(e->loop, &e->tick);
+	loop_cancel(e->loop, &e->replay_timer);
+	if (e->notes_watch.fn != NULL)
+		loop_del(e->loop, &e->notes_watch);
+	save_close(e);
+	if (e->work_fd >= 0)
+		close(e->work_fd);
+	if (e->init_fd >= 0)
+		close(e->init_fd);
+	for (size_t i = 0; i < UID_ERRORS; i++)
+		free(e->uid_errors[i].text);
+	if (e->cgroups != NULL)
+		cg_close(e->cgroups);
+	free(e);
+}
+
+/* ---- errors ---- */
+
+void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err)
+{
+	struct ct *ct = n->dir == DIR_CT ? ct_find(e, n->ct) : NULL;
+	struct uid_error *u = &e->uid_errors[who->uid % UID_ERRORS];
+	char text[ERR_TEXT_MAX + 64];
+	autotext struct text line = {};
+
+	if (err == NULL || err->kind == ERR_Success)
+		return;
+	e->counters.errors++;
+	text_addf(&line, "%d %s", (int)err->kind, err_format(err, text, sizeof(text)));
+	for (char *p = line.p; p != NULL && *p != '\0'; p++)
+		if (*p == '\n')
+			*p = ' ';
+	if (text_ok(&line) < 0)
+		return;
+	if (ct != NULL && !ct_is_root(ct)) {
+		free(ct->error);
+		ct->error = strdup(line.p);
+	}
+	free(u->text);
+	u->uid = who->uid;
+	u->text = text_take(&line);
+}
+
+static int refused(struct engine *e, const struct engine_cred *who, uint32_t ct, int r, const struct err *err)
+{
+	struct engine_node n = { .dir = DIR_CT, .ct = ct };
+
+	if (r < 0)
+		engine_note_error(e, who, &n, err);
+	return r;
+}
+
+/* ---- the tree ---- */
+
+int engine_lookup(struct engine *e, uint32_t parent, const char *name, uint32_t *id)
+{
+	struct ct *up = ct_find(e, parent), *ct;
+
+	if (up == NULL || up->destroying)
+		return -ENOENT;
+	ct = ct_child(up, name);
+	if (ct == NULL)
+		return -ENOENT;
+	*id = ct->id;
+	return 0;
+}
+
+uint32_t engine_next_child(struct engine *e, uint32_t parent, uint32_t after, const char **name)
+{
+	struct ct *up = ct_find(e, parent), *ct = NULL, *last = after != 0 ? ct_find(e, after) : NULL;
+
+	if (up == NULL || up->destroying)
+		return 0;
+	if (last != NULL && last->parent == up)
+		ct = last->next;
+	else
+		for (ct = up->children; ct != NULL && ct->id <= after;)
+			ct = ct->next;
+	if (ct == NULL)
+		return 0;
+	*name = ct->base;
+	return ct->id;
+}
+
+bool engine_exists(struct engine *e, uint32_t id)
+{
+	struct ct *ct = ct_find(e, id);
+
+	return ct != NULL && !ct->destroying;
+}
+
+uint32_t engine_parent(struct engine *e, uint32_t id)
+{
+	struct ct *ct = ct_find(e, id);
+
+	return ct != NULL && ct->parent != NULL ? ct->parent->id : 0;
+}
+
+int engine_self(struct engine *e, const struct engine_cred *who, struct text *out)
+{
+	struct ct *ct = cred_home(e, who->pid);
+
+	text_add(out, ct_is_root(ct) ? "." : ct->name);
+	return text_ok(out);
+}
+
+/* What a replayed request had done; true and its answer. */
+static bool replayed(struct engine *e, uint64_t cookie, uint32_t *id, int *result)
+{
+	return e->replay != NULL && save_replayed(e, cookie, id, result);
+}
+
+static int make_child(struct engine *e, const struct engine_cred *as, struct ct *up, const char *name, uint64_t cookie,
+		      struct ct **ret, struct err *err)
+{
+	struct ct *ct;
+	uint32_t id;
+	int r = save_next_id(e, &id, err);
+
+	if (r < 0)
+		return r;
+	r = ct_new(e, up, name, id, &ct);
+	if (r < 0)
+		return err_sys(err, -r, "container %s", name);
+	ct->owner_uid = ct->task_uid = as->uid;
+	ct->owner_gid = ct->task_gid = as->gid;
+	ct->creation_wall = ct->change_wall = (int64_t)(clock_wall() / 1000000000u);
+	r = save_ct(ct, cookie, 0, err);
+	if (r < 0) {
+		ct_free(ct);
+		return r;
+	}
+	*ret = ct;
+	return 0;
+}
+
+static int check_new(struct engine *e, struct ct *up, const struct engine_cred *as, const char *name, struct err *err)
+{
+	size_t len = strlen(name) + (up->parent != NULL ? strlen(up->name) + 1 : 0);
+	uint64_t cap = e->conf->container_max_total;
+	int file, r = name_check(name, err);
+	size_t key;
+
+	if (r < 0)
+		return r;
+	if (len > (as->uid == 0 ? NAME_PATH_MAX_SUPERUSER : NAME_PATH_MAX))
+		return err_set_no(err, ERR_InvalidValue, ENAMETOOLONG, "container name is longer than %d",
+				  as->uid == 0 ? NAME_PATH_MAX_SUPERUSER : NAME_PATH_MAX);
+	if (up->level >= CT_LEVEL_MAX)
+		return err_set(err, ERR_InvalidValue, "containers nest at most %d levels", CT_LEVEL_MAX);
+	if (engine_file_find(DIR_CT, name) >= 0 || engine_name(DIR_CT, name, &file, &key) >= 0 || strcmp(name, "self") == 0)
+		return err_set_no(err, ERR_InvalidValue, EEXIST, "'%.100s' is the name of a file here", name);
+	if (ct_child(up, name) != NULL)
+		return err_set(err, ERR_ContainerAlreadyExists, "container %s%s%s already exists", up->parent != NULL ? up->name : "",
+			       up->parent != NULL ? "/" : "", name);
+	if (e->count >= cap)
+		return err_set(err, ERR_ResourceNotAvailable, "there are %zu containers, the most that max_total allows", e->count);
+	return 0;
+}
+
+int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t parent, const char *name,
+		 uint32_t *id, struct err *err)
+{
+	struct ct *up = ct_find(e, parent), *ct = NULL, *home;
+	struct engine_cred as;
+	int r;
+
+	if (up == NULL || up->destroying)
+		return err_set(err, ERR_ContainerDoesNotExist, "the parent container is gone");
+	if (replayed(e, cookie, id, &r) && r == 0 && engine_exists(e, *id))
+		return 0;
+	cred_effective(e, who, &as, &home);
+	r = cred_check_access(e, who, err);
+	if (r == 0 && up->parent != NULL)
+		r = cred_check_owner(up, &as, err);
+	if (r == 0)
+		r = check_new(e, up, &as, name, err);
+	if (r == 0)
+		r = make_child(e, &as, up, name, cookie, &ct, err);
+	if (r < 0)
+		return refused(e, who, parent, r, err);
+	e->counters.created++;
+	event_log(e, "created", ct->name, NULL);
+	*id = ct->id;
+	return 0;
+}
+
+int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t parent, const char *name,
+		 struct err *err)
+{
+	struct ct *up = ct_find(e, parent), *ct, *home;
+	struct engine_cred as;
+	uint32_t id;
+	int r;
+
+	if (replayed(e, cookie, &id, &r))
+		return r;
+	ct = up != NULL && !up->destroying ? ct_child(up, name) : NULL;
+	if (ct == NULL)
+		return err_set(err, ERR_ContainerDoesNotExist, "container %.100s does not exist", name);
+	cred_effective(e, who, &as, &home);
+	r = cred_check_access(e, who, err);
+	if (r == 0)
+		r = cred_check_owner(ct, &as, err);
+	if (r == 0)
+		r = save_gone(ct, cookie, err);
+	if (r < 0)
+		return refused(e, who, ct->id, r, err);
+	fsm_destroy(ct);
+	return 0;
+}
+
+int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t id, uid_t uid, gid_t gid,
+		 struct err *err)
+{
+	struct ct *ct = ct_find(e, id), *home;
+	struct engine_cred as;
+	int r;
+
+	if (ct == NULL || ct->destroying)
+		return err_set(err, ERR_ContainerDoesNotExist, "the container is gone");
+	cred_effective(e, who, &as, &home);
+	r = cred_check_owner(ct, &as, err);
+	if (r == 0 && as.uid != 0 && uid != (uid_t)-1 && uid != as.uid)
+		r = err_set_no(err, ERR_Permission, EPERM, "only root may give a container to user %u", (unsigned)uid);
+	if (r == 0 && as.uid != 0 && gid != (gid_t)-1 && gid != as.gid && !cred_in_group(as.uid, gid))
+		r = err_set_no(err, ERR_Permission, EPERM, "user %u does not belong to group %u", (unsigned)as.uid, (unsigned)gid);
+	if (r == 0) {
+		uid_t old_uid = ct->owner_uid;
+		gid_t old_gid = ct->owner_gid;
+
+		ct->owner_uid = uid != (uid_t)-1 ? uid : old_uid;
+		ct->owner_gid = gid != (gid_t)-1 ? gid : old_gid;
+		r = save_ct(ct, cookie, 0, err);
+		if (r < 0) {
+			ct->owner_uid = old_uid;
+			ct->owner_gid = old_gid;
+		}
+	}
+	return refused(e, who, id, r, err);
+}
+
+void engine_cancel(struct engine *e, uint64_t cookie)
+{
+	if (!fsm_cancel(e, cookie) && !wait_cancel(e, cookie))
+		(void)event_cancel(e, cookie);
+}
+
+int engine_hold(struct engine *e, uint32_t id, uint64_t cookie)
+{
+	struct ct *ct = ct_find(e, id);
+	uint32_t old;
+	int r;
+
+	if (ct == NULL || ct->destroying)
+		return -ENOENT;
+	if (replayed(e, cookie, &old, &r))
+		return r;
+	ct->holds++;
+	r = save_ct(ct, cookie, 0, NULL);
+	if (r < 0)
+		ct->holds--;
+	return r;
+}
+
+void engine_unhold(struct engine *e, uint32_t id, uint64_t cookie)
+{
+	struct ct *ct = ct_find(e, id);
+	uint32_t old;
+	int r;
+
+	if (ct == NULL || ct->destroying || replayed(e, cookie, &old, &r))
+		return;
+	if (ct->holds > 0)
+		ct->holds--;
+	if (ct->holds == 0 && ct->val[PROP_weak].b)
+		fsm_destroy_own(ct, "weak, and its last holder has gone");
+	else
+		(void)save_ct(ct, cookie, 0, NULL);
+}
+
+int engine_forget(const struct config *conf)
+{
+	struct cgroups *g;
+	int r = cg_open(conf->daemon_cgroup_root, conf->daemon_cgroup_v2, &g, NULL);
+
+	if (r == 0) {
+		r = cg_remove_root(g);
+		cg_close(g);
+	}
+	return tree_remove(AT_FDCWD, conf->daemon_state_dir) < 0 ? -EIO : r;
+}

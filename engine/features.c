@@ -1,0 +1,118 @@
+/* What this kernel and host can and cannot do: `.porto/features`, `portod check`; and cgroups that nobody owns. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+
+#include "base/fd.h"
+#include "base/units.h"
+#include "engine/ct.h"
+
+#define FDS_WANTED 16384
+
+static bool cap_effective(unsigned cap)
+{
+	char buf[4096];
+	const char *line;
+
+	if (file_read_small(AT_FDCWD, "/proc/self/status", buf, sizeof(buf)) < 0)
+		return false;
+	line = strstr(buf, "CapEff:");
+	return line != NULL && (strtoull(line + 7, NULL, 16) >> cap & 1);
+}
+
+static bool readable(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+int features_format(struct cgroups *g, struct text *out)
+{
+	struct utsname un;
+	struct rlimit fds = {};
+	int missing = 0;
+
+	if (uname(&un) == 0)
+		text_addf(out, "kernel: %s\n", un.release);
+	cg_describe(g, out);
+	if (!cap_effective(24)) /* CAP_SYS_RESOURCE */
+		text_add(out, "ulimit: no CAP_SYS_RESOURCE: limits above the daemon's own hard limits are refused, defaults are clamped\n");
+	else
+		text_add(out, "ulimit: yes\n");
+	text_addf(out, "pressure: %s\n", readable("/proc/pressure/cpu") ? "yes" : "missing: the kernel has no PSI or it is off (psi=1)");
+	text_addf(out, "pid namespaces: %s\n", readable("/proc/self/ns/pid") ? "yes" : "missing");
+	missing += !readable("/proc/self/ns/pid");
+	(void)getrlimit(RLIMIT_NOFILE, &fds);
+	text_addf(out, "open files: %llu%s\n", (unsigned long long)fds.rlim_max,
+		  fds.rlim_max < FDS_WANTED ? ": a running container needs one; raise LimitNOFILE for thousands" : "");
+	text_add(out, "virt_mode os, docker; user namespaces; capabilities; devices; seccomp; networks; volumes: not in this version\n");
+	return missing;
+}
+
+int engine_check(const struct config *conf, struct text *out)
+{
+	struct cgroups *g;
+	struct err err = {};
+	unsigned need = CG_BIT(CG_TRACK) | CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS);
+	int r, missing = 0;
+
+	if (access("/dev/fuse", R_OK | W_OK) < 0) {
+		text_addf(out, "fuse: missing: /dev/fuse: %s\n", strerror(errno));
+		missing++;
+	} else {
+		text_add(out, "fuse: yes\n");
+	}
+	if (getgrnam(conf->daemon_group) == NULL)
+		text_addf(out, "group %s: missing: only root can make containers\n", conf->daemon_group);
+	r = cg_open(conf->daemon_cgroup_root, conf->daemon_cgroup_v2, &g, &err);
+	if (r < 0) {
+		text_addf(out, "cgroups: %s\n", err.text);
+		return r;
+	}
+	missing += features_format(g, out);
+	missing += __builtin_popcount(need & ~cg_available(g));
+	cg_close(g);
+	return missing;
+}
+
+/* Below a container users may make what they like: what has no owner shows on the first level. */
+static void foreign_in(struct engine *e, const char *dir, struct text *out)
+{
+	DIR *d = opendir(dir);
+
+	if (d == NULL)
+		return;
+	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
+		bool owned = false;
+
+		if (de->d_type != DT_DIR || de->d_name[0] == '.')
+			continue;
+		for (const struct ct *ct = e->root->children; ct != NULL && !owned; ct = ct->next)
+			owned = ct->cg.path != NULL && strcmp(ct->cg.path, de->d_name) == 0;
+		for (const struct ct *ct = e->dying; ct != NULL && !owned; ct = ct->next)
+			owned = ct->cg.path != NULL && strcmp(ct->cg.path, de->d_name) == 0;
+		if (!owned)
+			text_addf(out, "cgroup %s/%s\n", dir, de->d_name);
+	}
+	closedir(d);
+}
+
+void cg_list_foreign(struct engine *e, struct text *out)
+{
+	autostrv struct strv seen = {};
+
+	for (int c = 0; c < CG_CTLS; c++) {
+		autotext struct text dir = {};
+		bool again = false;
+
+		if (cg_dir(e->cgroups, &e->root->cg, (enum cg_ctl)c, &dir) < 0)
+			continue;
+		for (size_t i = 0; i < seen.n; i++)
+			again = again || strcmp(seen.p[i], text_str(&dir)) == 0;
+		if (again || strv_add(&seen, text_str(&dir)) < 0)
+			continue;
+		foreign_in(e, text_str(&dir), out);
+	}
+}

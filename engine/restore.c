@@ -1,0 +1,384 @@
+/* What the last daemon left: records matched with what the kernel knows. Adopts, finishes, undoes, sweeps. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "base/units.h"
+#include "engine/fsm.h"
+#include "engine/output.h"
+#include "engine/run.h"
+#include "engine/save.h"
+#include "engine/tick.h"
+
+#define RECORD_MAX (1u << 20)
+
+struct restoring {
+	struct engine *e;
+	struct ct *ct;
+	uint32_t id;
+	bool bad;
+};
+
+static uint64_t num(const char *text)
+{
+	return strtoull(text, NULL, 10);
+}
+
+static void load_name(struct restoring *r, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	autofree char *parent = slash != NULL ? strndup(name, (size_t)(slash - name)) : NULL;
+	struct ct *up = slash != NULL && parent != NULL ? ct_find_name(r->e, parent) : r->e->root;
+
+	if (up == NULL || ct_new(r->e, up, slash != NULL ? slash + 1 : name, r->id, &r->ct) < 0)
+		r->bad = true;
+}
+
+static void load_stream(struct ct *ct, int n, const char *value)
+{
+	int pid = 0;
+	unsigned long long start = 0;
+
+	if (sscanf(value, "%d %llu", &pid, &start) == 2) {
+		ct->streams[n].pid = pid;
+		ct->streams[n].pid_start = start;
+	}
+}
+
+static void load_pid(struct ct *ct, const char *value)
+{
+	int pid = 0, gone = 0;
+	unsigned long long start = 0;
+
+	if (sscanf(value, "%d %llu %d", &pid, &start, &gone) == 3) {
+		ct->pid = pid;
+		ct->pid_start = start;
+		ct->task_gone = gone != 0;
+	}
+}
+
+static void load_owner(struct ct *ct, const char *value, bool task)
+{
+	unsigned uid = 0, gid = 0;
+
+	if (sscanf(value, "%u %u", &uid, &gid) != 2)
+		return;
+	if (task) {
+		ct->task_uid = uid;
+		ct->task_gid = gid;
+	} else {
+		ct->owner_uid = uid;
+		ct->owner_gid = gid;
+	}
+}
+
+/* The engine's own names, for numbers: where they go. */
+static const struct own_number {
+	const char *name;
+	size_t offset, size;
+} own_numbers[] = {
+#define OWN(name, field) { name, offsetof(struct ct, field), sizeof(((struct ct *)NULL)->field) }
+	OWN("unique", unique),
+	OWN("result", unique_result),
+	OWN("controllers", controllers),
+	OWN("holds", holds),
+	OWN("cgroup_own", cg.own),
+	OWN("work", has_work),
+	OWN("meta", is_meta),
+	OWN("frozen", frozen),
+	OWN("exit_status", exit_status),
+	OWN("oom_killed", oom_killed),
+	OWN("core_dumped", core_dumped),
+	OWN("oom_kills", oom_kills),
+	OWN("oom_kills_total", oom_kills_total),
+	OWN("start_boot", start_boot),
+	OWN("death_boot", death_boot),
+	OWN("start_wall", start_wall),
+	OWN("death_wall", death_wall),
+	OWN("creation_wall", creation_wall),
+	OWN("change_wall", change_wall),
+	OWN("respawns", respawns),
+#undef OWN
+};
+
+static bool load_number(struct ct *ct, const char *name, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_LEN(own_numbers); i++) {
+		const struct own_number *n = &own_numbers[i];
+		char *at = (char *)ct + n->offset;
+		int64_t v = strtoll(value, NULL, 10);
+
+		if (strcmp(n->name, name) != 0)
+			continue;
+		if (n->size == sizeof(int64_t))
+			memcpy(at, &v, sizeof(v));
+		else if (n->size == sizeof(int32_t))
+			memcpy(at, &(int32_t){ (int32_t)v }, sizeof(int32_t));
+		else
+			*(bool *)at = v != 0;
+		return true;
+	}
+	return false;
+}
+
+static void load_own(struct restoring *r, const char *name, const char *value)
+{
+	struct ct *ct = r->ct;
+	int n;
+
+	if (strcmp(name, "name") == 0) {
+		load_name(r, value);
+		return;
+	}
+	if (ct == NULL || load_number(ct, name, value))
+		return;
+	if (strcmp(name, "state") == 0) {
+		n = names_find(ct_state_names, CT_STATES, value);
+		ct->state = n < 0 ? CT_STOPPED : (enum ct_state)n;
+	} else if (strcmp(name, "owner") == 0) {
+		load_owner(ct, value, false);
+	} else if (strcmp(name, "task") == 0) {
+		load_owner(ct, value, true);
+	} else if (strcmp(name, "cgroup") == 0) {
+		ct->cg.path = strdup(value);
+		ct->has_cg = ct->cg.path != NULL;
+	} else if (strcmp(name, "pid") == 0) {
+		load_pid(ct, value);
+	} else if (strcmp(name, "start_error") == 0) {
+		ct->start_error = strdup(value);
+	} else if (sscanf(name, "stream%d", &n) == 1 && n >= 0 && n < 3) {
+		load_stream(ct, n, value);
+	} else if (sscanf(name, "internal%d", &n) == 1 && n >= 0 && n < 3) {
+		ct->streams[n].internal = true;
+		ct->streams[n].offset = num(value);
+	}
+}
+
+static int load_line(void *arg, const char *name, const char *value, size_t line)
+{
+	struct restoring *r = arg;
+	struct err err = {};
+	int prop;
+
+	(void)line;
+	if (r->bad)
+		return 0;
+	if (name[0] == '.') {
+		load_own(r, name + 1, value);
+		return 0;
+	}
+	prop = r->ct != NULL ? prop_find(name) : -ENOENT;
+	if (prop < 0 || prop_load(r->ct, prop, value, &err) < 0)
+		log_warning("record %u: %s is dropped: %s", (unsigned)r->id, name, prop < 0 ? "no such property" : err.text);
+	return 0;
+}
+
+/* A parent's id is smaller than its children's, so in order of id parents come first. */
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Collects the ids of records; takes away what is left of removed ones, remembering their uniques. */
+static int list_records(struct engine *e, uint32_t **ids, size_t *n)
+{
+	autoclose int fd = openat(e->ct_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	size_t cap = 0;
+
+	if (d == NULL)
+		return -errno;
+	fd = -1;
+	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
+		unsigned id;
+		unsigned long long unique;
+		int end = 0;
+
+		if (sscanf(de->d_name, "%u.gone.%llu%n", &id, &unique, &end) == 2 && de->d_name[end] == '\0') {
+			if (!e->conf->fresh)
+				(void)save_replay_add(e, unique, 0, 0);
+			(void)unlinkat(e->ct_fd, de->d_name, 0);
+			continue;
+		}
+		end = 0;
+		if (sscanf(de->d_name, "%u%n", &id, &end) != 1 || de->d_name[end] != '\0') {
+			if (de->d_name[0] == '.' && strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+				(void)unlinkat(e->ct_fd, de->d_name, 0); /* a temporary file of a save that was cut short */
+			continue;
+		}
+		if (*n == cap) {
+			uint32_t *more = reallocarray(*ids, cap = cap * 2 + 64, sizeof(**ids));
+
+			if (more == NULL)
+				break;
+			*ids = more;
+		}
+		(*ids)[(*n)++] = id;
+	}
+	closedir(d);
+	if (*n > 0)
+		qsort(*ids, *n, sizeof(**ids), by_number);
+	return 0;
+}
+
+static void load_record(struct engine *e, uint32_t id)
+{
+	struct restoring r = { .e = e, .id = id };
+	autotext struct text text = {};
+	char name[24];
+	size_t line;
+
+	snprintf(name, sizeof(name), "%u", (unsigned)id);
+	if (file_read(e->ct_fd, name, RECORD_MAX, &text) < 0)
+		return;
+	if (spec_parse(text_str(&text), text.len, load_line, &r, &line) < 0 || r.bad || r.ct == NULL) {
+		log_warning("record %u cannot be read and is removed", (unsigned)id);
+		if (r.ct != NULL)
+			ct_free(r.ct);
+		(void)unlinkat(e->ct_fd, name, 0);
+		return;
+	}
+	e->restored++;
+	if (r.ct->unique != 0 && !e->conf->fresh)
+		(void)save_replay_add(e, r.ct->unique, r.ct->id, r.ct->unique_result);
+	if (e->conf->fresh)
+		r.ct->unique = 0;
+	if (id >= e->next_id)
+		e->next_id = id + 1;
+}
+
+/* ---- matching with the kernel ---- */
+
+static void adopt_task(struct ct *ct)
+{
+	struct init_status st;
+	bool known = save_status_read(ct, &st) == 0;
+
+	ct->pidfd = proc_open(ct->pid, ct->pid_start);
+	if (ct->pidfd >= 0) {
+		ct->e->adopted++;
+		(void)task_watch(ct); /* if it is a zombie, this fires at once */
+		return;
+	}
+	ct->pidfd = -1;
+	ct->task_gone = true;
+	if (ct->state == CT_STARTING)
+		return; /* the status file tells the rest */
+	if (known && st.when != 0)
+		ct->death_wall = st.when;
+	ct->task_gone = false;
+	fsm_task_ended(ct, known && st.phase == STATUS_EXITED ? st.status : SIGKILL);
+}
+
+static void match_state(struct ct *ct)
+{
+	struct init_status st;
+
+	switch (ct->state) {
+	case CT_STARTING:
+		if (save_status_read(ct, &st) == 0 && (st.phase == STATUS_STARTED || st.phase == STATUS_EXITED))
+			ct->state = ct->is_meta ? CT_META : CT_RUNNING;
+		else
+			start_watch_status(ct);
+		if (ct->pid != 0)
+			adopt_task(ct);
+		break;
+	case CT_RUNNING:
+	case CT_META:
+	case CT_PAUSED:
+		if (ct->pid != 0 && !ct->task_gone)
+			adopt_task(ct);
+		break;
+	case CT_STOPPING:
+		if (ct->pid != 0 && !ct->task_gone) {
+			ct->pidfd = proc_open(ct->pid, ct->pid_start);
+			ct->task_gone = ct->pidfd < 0;
+			if (ct->pidfd >= 0)
+				(void)task_watch(ct);
+		}
+		break;
+	case CT_RESPAWNING:
+		ct->state = CT_DEAD;
+		/* fall through */
+	case CT_DEAD:
+		ct->task_gone = true;
+		if (ct->val[PROP_respawn].b)
+			fsm_schedule_respawn(ct);
+		fsm_arm_aging(ct);
+		break;
+	default:
+		break;
+	}
+	if (ct->has_cg && ct_is_alive(ct) && !ct->frozen)
+		(void)cg_freeze(ct->e->cgroups, &ct->cg, false);
+}
+
+/* A stop that the last worker had begun is finished; of nested ones the outermost does it for all. */
+static void finish_stops(struct engine *e)
+{
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		if (ct->state == CT_STOPPING && ct->op == OP_NONE && ct->parent->state != CT_STOPPING) {
+			ct->op = OP_STOP;
+			stop_begin(ct, e->conf->container_stop_timeout);
+		}
+}
+
+static bool keep_cgroup(void *arg, const char *path)
+{
+	struct engine *e = arg;
+	const struct ct *named = ct_find_name(e, path);
+
+	if (named != NULL && named->has_cg && strcmp(named->cg.path, path) == 0)
+		return true;
+	if (strchr(path, '~') == NULL)
+		return false;
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		if (ct->has_cg && strcmp(ct->cg.path, path) == 0)
+			return true;
+	return false;
+}
+
+static void drop_weak(struct engine *e)
+{
+	struct ct *ct = ct_next(e->root, NULL);
+
+	while (ct != NULL) {
+		struct ct *next;
+
+		ct->holds = e->conf->fresh ? 0 : ct->holds;
+		if (!ct->val[PROP_weak].b || ct->holds > 0) {
+			ct = ct_next(e->root, ct);
+			continue;
+		}
+		next = ct->parent; /* its subtree goes with it: begin again above */
+		fsm_destroy_own(ct, "weak, and nobody holds it");
+		ct = ct_next(e->root, next == e->root ? NULL : next);
+	}
+}
+
+int restore_all(struct engine *e, struct err *err)
+{
+	autofree uint32_t *ids = NULL;
+	char reserved[24];
+	size_t n = 0;
+	int r = list_records(e, &ids, &n);
+
+	if (r < 0)
+		return err_sys(err, -r, "state directory %s", e->conf->daemon_state_dir);
+	if (file_read_small(e->state_fd, "next_id", reserved, sizeof(reserved)) > 0)
+		e->next_id = MAX(e->next_id, (uint32_t)num(reserved));
+	for (size_t i = 0; i < n; i++)
+		load_record(e, ids[i]);
+	e->swept = cg_sweep(e->cgroups, keep_cgroup, e);
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		match_state(ct);
+	finish_stops(e);
+	drop_weak(e);
+	tick_start(e);
+	return 0;
+}

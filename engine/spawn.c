@@ -1,0 +1,592 @@
+/*
+ * The new process. It is cloned with the worker's memory (CLONE_VM|CLONE_VFORK: the cost doesn't grow with the worker),
+ * as a child of the supervisor (CLONE_PARENT), straight into its v2 cgroup, and executes porto-init, which waits for its
+ * operations on a pipe. They are sent only after the record with the pid is saved: before that it can do nothing that a
+ * crash of ours would make happen twice.
+ *
+ * A container below another with a task is cloned by an intermediate process, which joins the other's namespaces first:
+ * a pid namespace can only be entered by a child.
+ */
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/fd.h"
+#include "engine/cred.h"
+#include "engine/env.h"
+#include "engine/hooks.h"
+#include "engine/init/proto.h"
+#include "engine/output.h"
+#include "engine/run.h"
+#include "engine/save.h"
+
+#define FDS_MAX 32
+#define STACK_SIZE (64u << 10)
+#define FD_SAFE 200 /* above all numbers that porto-init is given */
+#define PIPE_DEFAULT 65536
+
+struct spawn {
+	struct ct *ct;
+	struct text ops;
+	int fds[FDS_MAX]; /* fds[i] becomes descriptor INIT_OPS_FD + i */
+	bool owned[FDS_MAX];
+	int count;
+	int ops_write, report_read;
+	int cgroup_fd;    /* -1: none */
+	int join_fd;      /* pidfd whose namespaces are joined first, -1: none */
+	int init_fd;
+	uint64_t flags;   /* namespaces of its own */
+	int join_flags;
+	pid_t pid;
+	int pidfd;
+	int failed;       /* errno of whichever process failed before porto-init ran */
+	void *stacks;
+};
+
+static void op(struct spawn *s, const char *name)
+{
+	text_addn(&s->ops, name, strlen(name) + 1);
+}
+
+static void op1(struct spawn *s, const char *name, const char *arg)
+{
+	op(s, name);
+	op(s, arg);
+}
+
+static void op_num(struct spawn *s, const char *name, long n)
+{
+	char buf[24];
+
+	snprintf(buf, sizeof(buf), "%ld", n);
+	op1(s, name, buf);
+}
+
+/* The number under which the new process will have fd; -EMFILE. */
+static int pass(struct spawn *s, int fd, bool owned)
+{
+	if (s->count >= FDS_MAX) {
+		if (owned)
+			close(fd);
+		return -EMFILE;
+	}
+	s->fds[s->count] = fd;
+	s->owned[s->count] = owned;
+	return INIT_OPS_FD + s->count++;
+}
+
+/* ---- the list of operations ---- */
+
+static int add_cgroups(struct spawn *s)
+{
+	struct ct *ct = s->ct, *home = ct->has_cg ? ct : ct->parent;
+	int tasks[CG_CTLS], n;
+
+	n = cg_tasks_fds(ct->e->cgroups, &home->cg, tasks);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		int at = pass(s, tasks[i], true);
+
+		if (at < 0)
+			return at;
+		op_num(s, "tasks", at);
+	}
+	s->cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
+	return s->cgroup_fd < 0 && s->cgroup_fd != -ENOENT ? s->cgroup_fd : 0;
+}
+
+static void add_mounts(struct spawn *s)
+{
+	struct ct *ct = s->ct;
+
+	if (!(s->flags & CLONE_NEWNS))
+		return;
+	op(s, "slave");
+	if (ct_has_root(ct)) {
+		op1(s, "root", ct->val[PROP_root].s);
+		op(s, "dev");
+		op(s, "sys");
+	}
+	if (s->flags & CLONE_NEWPID || ct_has_root(ct))
+		op(s, "proc");
+	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
+		autostrv struct strv words = {};
+
+		if (strv_split(ct->val[PROP_bind].v.p[i], ' ', &words) < 0 || words.n < 2)
+			continue;
+		op(s, "bind");
+		op(s, words.p[0]);
+		op(s, words.p[1]);
+		op(s, words.n > 2 ? words.p[2] : "");
+	}
+	if (ct_has_root(ct))
+		op(s, "pivot");
+}
+
+static void add_rlimit(struct spawn *s, const char *type, const char *values, const char *how)
+{
+	autofree char *copy = strdup(values);
+	char *hard = copy != NULL ? strchr(copy, ' ') : NULL;
+
+	if (hard == NULL)
+		return;
+	*hard++ = '\0';
+	op(s, "rlimit");
+	op(s, type);
+	op(s, copy);
+	op(s, hard);
+	op(s, how);
+}
+
+/* Own, then missing types from ancestors, then the configured defaults: PROPERTIES.md 3.2. */
+static int add_rlimits(struct spawn *s)
+{
+	union value defaults = {};
+	struct pairs seen = {};
+	int r = 0;
+
+	for (struct ct *it = s->ct; r == 0 && it != NULL; it = it->parent)
+		for (size_t i = 0; r == 0 && i < it->val[PROP_ulimit].m.k.n; i++) {
+			const struct pairs *m = &it->val[PROP_ulimit].m;
+
+			if (pairs_get(&seen, m->k.p[i]) != NULL)
+				continue;
+			add_rlimit(s, m->k.p[i], m->v.p[i], "explicit");
+			r = pairs_set(&seen, m->k.p[i], "");
+		}
+	if (r == 0 && type_ulimit.parse(s->ct->e->conf->container_default_ulimit, &defaults) == 0) {
+		for (size_t i = 0; i < defaults.m.k.n; i++)
+			if (pairs_get(&seen, defaults.m.k.p[i]) == NULL)
+				add_rlimit(s, defaults.m.k.p[i], defaults.m.v.p[i], "default");
+		type_ulimit.release(&defaults);
+	}
+	pairs_done(&seen);
+	return r;
+}
+
+/* A descriptor taken from a writer; after a restart of ours it is taken again from the same process, if it still is there. */
+static int taken_fd(struct ct *ct, int n, struct err *err)
+{
+	struct stream *st = &ct->streams[n];
+	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
+	const char *path = ct->val[prop[n]].s;
+	autoclose int pidfd = -1;
+
+	if (st->fd >= 0)
+		return 0;
+	pidfd = proc_open(st->pid, st->pid_start);
+	if (pidfd < 0)
+		return err_set(err, ERR_InvalidValue, "%s: %s: its process has gone", props[prop[n]].name, path);
+	st->fd = fd_from_process(pidfd, atoi(path + 8));
+	if (st->fd < 0)
+		return err_set(err, ERR_InvalidValue, "%s: %s: the descriptor is closed", props[prop[n]].name, path);
+	return 0;
+}
+
+/* Streams that are descriptors; paths are opened later, by the task's user inside. */
+static int add_stream(struct spawn *s, int n, struct err *err)
+{
+	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
+	struct ct *ct = s->ct;
+	const char *path = ct->val[prop[n]].s;
+	char nbuf[8], fdbuf[16];
+	int fd, at, r;
+
+	if (path != NULL && strncmp(path, "/dev/fd/", 8) == 0) {
+		r = taken_fd(ct, n, err);
+		if (r < 0)
+			return r;
+		at = pass(s, ct->streams[n].fd, false);
+	} else if (path == NULL || path[0] == '\0') {
+		fd = output_open(ct, n, err);
+		if (fd < 0)
+			return fd;
+		at = pass(s, fd, true);
+	} else {
+		return 0;
+	}
+	if (at < 0)
+		return err_sys(err, -at, "streams");
+	snprintf(nbuf, sizeof(nbuf), "%d", n);
+	snprintf(fdbuf, sizeof(fdbuf), "%d", at);
+	op(s, "stream");
+	op(s, nbuf);
+	op(s, fdbuf);
+	return 0;
+}
+
+static void add_paths(struct spawn *s)
+{
+	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
+
+	for (int n = 0; n < 3; n++) {
+		const char *path = s->ct->val[prop[n]].s;
+		char nbuf[8];
+
+		if (path == NULL || path[0] == '\0' || strncmp(path, "/dev/fd/", 8) == 0)
+			continue;
+		snprintf(nbuf, sizeof(nbuf), "%d", n);
+		op(s, "open");
+		op(s, nbuf);
+		op(s, path);
+		op(s, n == 0 ? "r" : "a");
+	}
+}
+
+static int add_command(struct spawn *s, struct err *err)
+{
+	struct ct *ct = s->ct;
+	autotext struct text groups = {}, cwd = {};
+	autostrv struct strv env = {};
+	char mask[24];
+	int r;
+
+	snprintf(mask, sizeof(mask), "%llo", (unsigned long long)ct->val[PROP_umask].u);
+	op1(s, "umask", mask);
+	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
+	op(s, "session");
+	for (int n = 0; n < 3; n++) {
+		r = add_stream(s, n, err);
+		if (r < 0)
+			return r;
+	}
+	cred_groups(ct->task_uid, ct->task_gid, &groups);
+	op1(s, "groups", text_str(&groups));
+	op_num(s, "gid", (long)ct->task_gid);
+	op_num(s, "uid", (long)ct->task_uid);
+	add_paths(s);
+	r = env_build(ct, &env);
+	if (r < 0)
+		return err_sys(err, -r, "environment");
+	for (size_t i = 0; i < env.n; i++)
+		op1(s, "env", env.p[i]);
+	r = read_cwd(ct, NULL, &cwd, err);
+	if (r < 0)
+		return r;
+	op1(s, "cwd", text_str(&cwd));
+	if (ct->val[PROP_command_argv].v.n == 0)
+		op1(s, "command", ct->val[PROP_command].s);
+	for (size_t i = 0; i < ct->val[PROP_command_argv].v.n; i++)
+		op1(s, "arg", ct->val[PROP_command_argv].v.p[i]);
+	op(s, "exec");
+	return 0;
+}
+
+static int build_ops(struct spawn *s, struct err *err)
+{
+	int r = add_cgroups(s);
+
+	if (r < 0)
+		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
+	add_mounts(s);
+	r = add_rlimits(s);
+	if (r < 0)
+		return err_sys(err, -r, "ulimit");
+	if (!s->ct->is_meta) {
+		r = add_command(s, err);
+		if (r < 0)
+			return r;
+	}
+	r = text_ok(&s->ops);
+	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : 0;
+}
+
+/* ---- processes that share our memory until they execute ---- */
+
+/*
+ * clone3(2) with a stack of its own and a function to run there: libc has no wrapper for it, and clone(2) can't enter a
+ * cgroup. fn must not return.
+ */
+static long clone_on(struct clone_args *args, void (*fn)(struct spawn *), struct spawn *s)
+{
+#if defined(__x86_64__)
+	long ret = SYS_clone3;
+	register void (*rfn)(struct spawn *) __asm__("r12") = fn;
+	register struct spawn *rarg __asm__("r13") = s;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xorl %%ebp, %%ebp\n\t"
+			 "movq %%r13, %%rdi\n\t"
+			 "callq *%%r12\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "+a"(ret)
+			 : "D"(args), "S"(sizeof(*args)), "r"(rfn), "r"(rarg)
+			 : "rcx", "r11", "memory", "cc");
+	return ret;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = SYS_clone3;
+	register long x0 __asm__("x0") = (long)args;
+	register long x1 __asm__("x1") = (long)sizeof(*args);
+	register void (*rfn)(struct spawn *) __asm__("x20") = fn;
+	register struct spawn *rarg __asm__("x21") = s;
+
+	__asm__ volatile("svc 0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, xzr\n\t"
+			 "mov x0, x21\n\t"
+			 "blr x20\n\t"
+			 "brk 0\n"
+			 "1:"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(rfn), "r"(rarg)
+			 : "memory", "cc", "x30");
+	return x0;
+#else
+#error "clone_on: write the few lines for this processor"
+#endif
+}
+
+static struct clone_args clone_args_for(struct spawn *s, uint64_t flags, int stack)
+{
+	struct clone_args args = {
+		.flags = flags | CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND,
+		.stack = (uint64_t)(uintptr_t)s->stacks + (uint64_t)stack * STACK_SIZE,
+		.stack_size = STACK_SIZE,
+	};
+
+	return args;
+}
+
+/* No malloc, no log, no return from here on: this runs in the worker's memory while the worker stands still. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void become_init(struct spawn *s)
+{
+	static char *const argv[] = { (char *)"porto-init", NULL };
+	static char *const envp[] = { NULL };
+	sigset_t none;
+	int fds[FDS_MAX], init_fd;
+
+	for (int i = 0; i < s->count; i++) {
+		fds[i] = fcntl(s->fds[i], F_DUPFD, FD_SAFE);
+		if (fds[i] < 0)
+			goto fail;
+	}
+	init_fd = fcntl(s->init_fd, F_DUPFD_CLOEXEC, FD_SAFE);
+	if (init_fd < 0)
+		goto fail;
+	for (int i = 0; i < s->count; i++)
+		if (dup2(fds[i], INIT_OPS_FD + i) < 0)
+			goto fail;
+	/* everything above what was promised, the duplicates too, closes at the exec */
+	(void)syscall(SYS_close_range, INIT_OPS_FD + s->count, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_execveat, init_fd, "", argv, envp, AT_EMPTY_PATH);
+fail:
+	s->failed = errno != 0 ? errno : EIO;
+	_exit(127);
+}
+
+static long clone_init(struct spawn *s, int stack)
+{
+	struct clone_args args = clone_args_for(s, s->flags | CLONE_PIDFD, stack);
+
+	args.pidfd = (uint64_t)(uintptr_t)&s->pidfd;
+	if (s->cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)s->cgroup_fd;
+	}
+	return clone_on(&args, become_init, s);
+}
+
+/* Shares our descriptors too, so that the pidfd made here is ours. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void join_then_clone(struct spawn *s)
+{
+	long pid;
+
+	if (setns(s->join_fd, s->join_flags) < 0) {
+		s->failed = errno;
+		_exit(127);
+	}
+	pid = clone_init(s, 1);
+	if (pid < 0)
+		s->failed = (int)-pid;
+	else
+		s->pid = (pid_t)pid;
+	_exit(0);
+}
+
+static int do_clone(struct spawn *s)
+{
+	sigset_t all, old;
+	long r;
+
+	s->stacks = mmap(NULL, 2 * (size_t)STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (s->stacks == MAP_FAILED)
+		return -errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (s->join_fd >= 0) {
+		struct clone_args args = clone_args_for(s, CLONE_FILES, 0);
+
+		r = clone_on(&args, join_then_clone, s);
+	} else {
+		r = clone_init(s, 1);
+		if (r > 0)
+			s->pid = (pid_t)r;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	munmap(s->stacks, 2 * (size_t)STACK_SIZE);
+	if (r < 0)
+		return (int)r;
+	return s->pid == 0 ? -(s->failed != 0 ? s->failed : EIO) : 0;
+}
+
+/* ---- putting it together ---- */
+
+static void choose_namespaces(struct spawn *s)
+{
+	struct ct *ct = s->ct, *owner = ct_task_owner(ct->parent);
+
+	if (ct_isolated(ct))
+		s->flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
+	if (ct->val[PROP_virt_mode].u == VIRT_APP && (ct->level == 1 || ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
+		s->flags |= CLONE_NEWNS;
+	if (owner != NULL && owner->pidfd >= 0 && owner->val[PROP_virt_mode].u != VIRT_HOST) {
+		s->join_fd = owner->pidfd;
+		s->join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP;
+	}
+}
+
+static int make_channels(struct spawn *s, struct err *err)
+{
+	int ops[2], report[2], status;
+
+	status = save_status_create(s->ct, err);
+	if (status < 0)
+		return status;
+	if (pipe2(ops, O_CLOEXEC) < 0) {
+		close(status);
+		return err_sys(err, errno, "container %s", s->ct->name);
+	}
+	if (pipe2(report, O_CLOEXEC) < 0) {
+		int no = errno;
+
+		close(status);
+		close(ops[0]);
+		close(ops[1]);
+		return err_sys(err, no, "container %s", s->ct->name);
+	}
+	s->ops_write = ops[1];
+	s->report_read = report[0];
+	(void)pass(s, ops[0], true);
+	(void)pass(s, report[1], true);
+	(void)pass(s, status, true);
+	return 0;
+}
+
+static void spawn_done(struct spawn *s)
+{
+	for (int i = 0; i < s->count; i++)
+		if (s->owned[i])
+			close(s->fds[i]);
+	if (s->ops_write >= 0)
+		close(s->ops_write);
+	if (s->report_read >= 0)
+		close(s->report_read);
+	if (s->cgroup_fd >= 0)
+		close(s->cgroup_fd);
+	text_done(&s->ops);
+}
+
+/* The pipe is made to hold the whole list, so the write never waits for the reader. */
+static int send_ops(struct spawn *s, struct err *err)
+{
+	int r;
+
+	if (s->ops.len > PIPE_DEFAULT && fcntl(s->ops_write, F_SETPIPE_SZ, (int)s->ops.len + 4096) < 0)
+		return err_sys(err, errno, "command and environment of %zu bytes", s->ops.len);
+	r = fd_write_all(s->ops_write, s->ops.p != NULL ? s->ops.p : "", s->ops.len);
+	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : 0;
+}
+
+static int launch(struct spawn *s, uint64_t cookie, struct err *err)
+{
+	struct ct *ct = s->ct;
+	int r;
+
+	r = make_channels(s, err);
+	if (r == 0)
+		r = build_ops(s, err);
+	if (r < 0)
+		return r;
+	r = do_clone(s);
+	if (r == -EAGAIN)
+		return err_set(err, ERR_ResourceNotAvailable, "container %s: the limit of processes is reached", ct->name);
+	if (r < 0)
+		return err_sys(err, -r, "container %s: cannot make its process", ct->name);
+	ct->pid = s->pid;
+	ct->pidfd = s->pidfd;
+	ct->pid_start = 0;
+	(void)proc_start_time(ct->pid, &ct->pid_start);
+	if (s->failed != 0)
+		return err_sys(err, s->failed, "container %s: cannot execute porto-init", ct->name);
+	r = save_ct(ct, cookie, 0, err);
+	if (r == 0)
+		r = send_ops(s, err);
+	if (r == 0)
+		ct->report.fd = TAKE_FD(s->report_read);
+	return r;
+}
+
+int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1, .cgroup_fd = -1, .join_fd = -1, .pidfd = -1,
+			   .init_fd = ct->e->init_fd };
+	int r;
+
+	choose_namespaces(&s);
+	if (ct->is_meta && s.flags == 0)
+		return save_ct(ct, cookie, 0, err);
+	r = launch(&s, cookie, err);
+	spawn_done(&s);
+	return r;
+}
+
+/* ---- attach ---- */
+
+/* "PID [COMM]" or "thread TID [COMM]": spec/STATES.md 3, attach. */
+int attach_process(struct change *c)
+{
+	char comm[64], path[64], word[64] = "";
+	struct ct *ct = c->ct, *home;
+	bool thread = strncmp(c->text, "thread ", 7) == 0;
+	pid_t main_pid = 0;
+	int pid, n;
+
+	n = sscanf(c->text + (thread ? 7 : 0), "%d %63s", &pid, word);
+	if (n < 1 || pid <= 0)
+		return err_set(c->err, ERR_InvalidValue, "attach: '%.100s': expected PID [COMM] or thread TID [COMM]", c->text);
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
+		return err_set(c->err, ERR_InvalidValue, "attach: no process %d", pid);
+	if (n == 2 && strcmp(comm, word) != 0)
+		return err_set(c->err, ERR_InvalidValue, "attach: process %d is %s, not %s", pid, comm, word);
+	home = cred_home(ct->e, pid);
+	if (ct->state != CT_RUNNING && ct->state != CT_META)
+		return err_set(c->err, ERR_InvalidState, "attach: container %s is %s", ct->name, ct_state_names[ct->state]);
+	for (struct ct *it = ct; it != home; it = it->parent) {
+		if (it == NULL || it->parent == NULL)
+			return err_set(c->err, ERR_Permission, "attach: %s is not below the container of process %d", ct->name, pid);
+		if (ct_isolated(it))
+			return err_set(c->err, ERR_InvalidState, "attach: container %s is isolated", it->name);
+	}
+	if (home == ct)
+		return 0;
+	if (!ct_is_root(home)) {
+		if (cred_check_owner(home, c->who, c->err) < 0)
+			return -EACCES;
+		if (pid == home->pid || (task_main_pid(home, &main_pid) == 0 && pid == main_pid))
+			return err_set(c->err, ERR_Busy, "attach: process %d is the main process of %s", pid, home->name);
+	} else if (c->who->uid != 0) {
+		return err_set(c->err, ERR_Permission, "attach: only root moves a process of the host");
+	}
+	return cg_attach(ct->e->cgroups, &ct->cg, pid, thread, c->err);
+}

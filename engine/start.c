@@ -1,0 +1,423 @@
+/* A start: checks, steps with their undo, and what porto-init reports. */
+#include <stdio.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "engine/cred.h"
+#include "engine/eventlog.h"
+#include "engine/fsm.h"
+#include "engine/output.h"
+#include "engine/run.h"
+#include "engine/save.h"
+
+#define NSEC UINT64_C(1000000000)
+#define STATUS_POLL_NSEC UINT64_C(5000000)
+
+/* ---- before anything is made ---- */
+
+static int check_mode(struct ct *ct, struct err *err)
+{
+	bool has_command = (ct->val[PROP_command].s != NULL && ct->val[PROP_command].s[0] != '\0') ||
+			   ct->val[PROP_command_argv].v.n > 0;
+	bool mounts = ct_has_root(ct) || ct->val[PROP_bind].v.n > 0;
+
+	switch ((enum virt_mode)ct->val[PROP_virt_mode].u) {
+	case VIRT_HOST:
+		if (ct->parent->parent != NULL && ct->parent->val[PROP_virt_mode].u != VIRT_HOST)
+			return err_set(err, ERR_Permission, "virt_mode host needs a parent in virt_mode host");
+		if (mounts)
+			return err_set(err, ERR_InvalidValue, "virt_mode host cannot have root or bind");
+		return 0;
+	case VIRT_JOB:
+		if (ct->level == 1)
+			return err_set(err, ERR_InvalidValue, "virt_mode job needs a parent container");
+		if (ct->parent->val[PROP_virt_mode].u == VIRT_JOB)
+			return err_set(err, ERR_InvalidValue, "virt_mode job cannot have a parent in virt_mode job");
+		if (!has_command)
+			return err_set(err, ERR_InvalidValue, "virt_mode job needs a command");
+		if (mounts)
+			return err_set(err, ERR_InvalidValue, "virt_mode job cannot have root or bind");
+		if (ct->controllers & ~CG_BIT(CG_TRACK))
+			return err_set(err, ERR_InvalidValue, "virt_mode job lives in its parent's cgroups and has no limits");
+		return 0;
+	default:
+		if (ct->parent->val[PROP_virt_mode].u == VIRT_JOB)
+			return err_set(err, ERR_InvalidValue, "a container cannot run inside one in virt_mode job");
+		return 0;
+	}
+}
+
+int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
+{
+	int r = cred_check_start(ct, who, err);
+
+	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
+		if (ct->owner_uid != 0)
+			r = err_set(err, ERR_Permission, "root and bind need a container owned by root");
+	return r < 0 ? r : check_mode(ct, err);
+}
+
+/* ---- the steps; what they made is undone by take_down ---- */
+
+static int step_cgroups(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	int r;
+
+	(void)cookie;
+	if (ct->has_cg || ct->val[PROP_virt_mode].u == VIRT_JOB)
+		return 0;
+	ct->cg.own = ct_controllers(ct);
+	if (ct->parent->parent == NULL)
+		ct->cg.path = strdup(ct->base);
+	else if (asprintf(&ct->cg.path, "%s/%s", ct->parent->cg.path, ct->base) < 0)
+		ct->cg.path = NULL;
+	if (ct->cg.path == NULL)
+		return err_sys(err, ENOMEM, "cgroup");
+	r = cg_create(ct->e->cgroups, &ct->cg, err);
+	if (r == -EEXIST) { /* a dying container of this name still holds it */
+		char *path;
+
+		if (asprintf(&path, "%s~%u", ct->cg.path, (unsigned)ct->id) < 0)
+			return err_sys(err, ENOMEM, "cgroup");
+		free(ct->cg.path);
+		ct->cg.path = path;
+		r = cg_create(ct->e->cgroups, &ct->cg, err);
+	}
+	if (r < 0) {
+		free(TAKE_PTR(ct->cg.path));
+		return r;
+	}
+	ct->has_cg = true;
+	return 0;
+}
+
+static int step_work(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	(void)cookie;
+	return ct->has_work ? 0 : work_create(ct, err);
+}
+
+static int step_limits(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	(void)cookie;
+	if (ct->op_respawn || !ct->has_cg)
+		return 0;
+	return props_apply_all(ct, err);
+}
+
+static const struct {
+	const char *name;
+	int (*make)(struct ct *ct, uint64_t cookie, struct err *err);
+} steps[] = {
+	{ "cgroups", step_cgroups },
+	{ "work directory", step_work },
+	{ "limits", step_limits },
+	{ "task", spawn_task },
+};
+
+/* ---- the end of a start, either way ---- */
+
+static void close_report(struct ct *ct)
+{
+	if (ct->report.fd < 0)
+		return;
+	loop_del(ct->e->loop, &ct->report);
+	close(ct->report.fd);
+	ct->report.fd = -1;
+}
+
+static void note_start_error(struct ct *ct, const struct err *err)
+{
+	char text[ERR_TEXT_MAX + 64];
+
+	free(ct->start_error);
+	ct->start_error = strdup(err_format(err, text, sizeof(text)));
+	ct->e->counters.start_failed++;
+	event_log(ct->e, "start_failed", ct->name, "%s", text);
+}
+
+/* Everything of the failed start is gone. */
+void start_undone(struct ct *ct)
+{
+	struct err err = ct->op_err;
+	uint64_t cookie = ct->op_waiters != NULL ? ct->op_waiters->cookie : 0;
+
+	ct->op_hard = false;
+	note_start_error(ct, &err);
+	fsm_set(ct, ct->op_respawn ? CT_DEAD : CT_STOPPED, "start failed");
+	(void)save_ct(ct, cookie, -err.no, NULL);
+	fsm_op_done(ct, -err.no, &err);
+}
+
+static void start_failed(struct ct *ct, const struct err *err)
+{
+	close_report(ct);
+	ct->op_err = *err;
+	if (ct->op_err.no == 0)
+		ct->op_err.no = EIO;
+	ct->op_hard = true;
+	ct->op_tries = 0;
+	ct->op_deadline = clock_mono() + ct->e->conf->container_kill_timeout;
+	kill_all(ct);
+	stop_step(ct);
+}
+
+static void started(struct ct *ct)
+{
+	close_report(ct);
+	loop_cancel(ct->e->loop, &ct->timer);
+	free(TAKE_PTR(ct->start_error));
+	ct->e->counters.started++;
+	fsm_set(ct, ct->is_meta ? CT_META : CT_RUNNING, "started");
+	fsm_op_done(ct, 0, NULL);
+}
+
+static void children_respawn(struct ct *ct)
+{
+	for (struct ct *it = ct->children; it != NULL; it = it->next)
+		if (it->state == CT_RESPAWNING || (it->state == CT_DEAD && it->val[PROP_respawn].b))
+			fsm_schedule_respawn(it);
+}
+
+static int failed_text(struct ct *ct, const struct init_status *st, struct err *err)
+{
+	uint64_t kills = ct_oom_kills(ct);
+
+	if (st->phase == STATUS_FAILED) {
+		int no = st->no != 0 ? st->no : EIO;
+
+		if (st->no != 0 && st->kind != ERR_Unknown)
+			return err_set_no(err, (enum err_kind)st->kind, no, "%s: %s", strerror(no), st->text);
+		if (st->no != 0)
+			return err_sys(err, no, "%s", st->text);
+		return err_set(err, (enum err_kind)st->kind, "%s", st->text);
+	}
+	if (kills > 0)
+		return err_set_no(err, ERR_ResourceNotAvailable, ENOMEM, "out of memory at the start: memory_limit is too small");
+	return err_set(err, ERR_Unknown, "the start was killed before the command ran");
+}
+
+void start_check_report(struct ct *ct)
+{
+	struct init_status st;
+	struct err err = {};
+	bool respawn = ct->op_respawn;
+	uint32_t id = ct->id;
+	struct engine *e = ct->e;
+
+	if (save_status_read(ct, &st) < 0)
+		st.phase = STATUS_NONE;
+	if (st.phase == STATUS_STARTED || st.phase == STATUS_EXITED) {
+		started(ct);
+		ct = ct_find(e, id);
+		if (ct != NULL && respawn)
+			children_respawn(ct);
+		return;
+	}
+	failed_text(ct, &st, &err);
+	start_failed(ct, &err);
+}
+
+static void on_report(void *arg, uint32_t events)
+{
+	(void)events;
+	start_check_report(arg);
+}
+
+static void timed_out(void *arg)
+{
+	struct ct *ct = arg;
+	struct err err = {};
+
+	err_set_no(&err, ERR_Unknown, ETIMEDOUT, "the start took longer than start_timeout");
+	start_failed(ct, &err);
+}
+
+void start_abort(struct ct *ct)
+{
+	struct err err = {};
+
+	if (ct->op_hard)
+		return;
+	err_set(&err, ERR_InvalidState, "container %s was stopped while starting", ct->name);
+	if (ct->state == CT_STARTING) {
+		start_failed(ct, &err);
+		return;
+	}
+	fsm_op_done(ct, -err.no, &err); /* it was waiting for its parent */
+}
+
+/* ---- begin ---- */
+
+static int run_steps(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		int r = steps[i].make(ct, cookie, err);
+
+		if (r < 0) {
+			log_debug("%s: start: %s: %s", ct->name, steps[i].name, err->text);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	int r;
+
+	ct->op = OP_START;
+	ct->op_hard = false;
+	ct->is_meta = (ct->val[PROP_command].s == NULL || ct->val[PROP_command].s[0] == '\0') &&
+		      ct->val[PROP_command_argv].v.n == 0;
+	ct->task_gone = false;
+	ct->signalled = false;
+	ct->start_boot = clock_boot();
+	ct->start_wall = (int64_t)(clock_wall() / NSEC);
+	ct->oom_killed = ct->core_dumped = false;
+	fsm_set(ct, CT_STARTING, "start");
+	r = run_steps(ct, cookie, err);
+	if (r < 0) {
+		start_failed(ct, err);
+		return ENGINE_PENDING; /* or over already: the caller looks at ct->op */
+	}
+	if (ct->pid == 0) { /* a meta container without namespaces has no task */
+		started(ct);
+		return ENGINE_PENDING;
+	}
+	ct->report.fn = on_report;
+	ct->report.arg = ct;
+	ct->timer = (struct loop_timer){ .fn = timed_out, .arg = ct };
+	r = loop_add(ct->e->loop, &ct->report, EPOLLIN);
+	if (r == 0)
+		r = loop_after(ct->e->loop, &ct->timer, ct->e->conf->container_start_timeout);
+	if (r == 0)
+		r = task_watch(ct);
+	if (r < 0) {
+		err_sys(err, -r, "container %s", ct->name);
+		start_failed(ct, err);
+	}
+	return ENGINE_PENDING;
+}
+
+static int start_parent(struct ct *ct, const struct engine_cred *who, struct err *err)
+{
+	struct ct *parent = ct->parent;
+	int r;
+
+	if (parent->op != OP_START) {
+		if (parent->state != CT_STOPPED || !ct->e->conf->container_enable_start_parents)
+			return err_set(err, ERR_InvalidState, "parent %s is %s", parent->name, ct_state_names[parent->state]);
+		r = start_begin(parent, who, 0, err);
+		if (r < 0)
+			return err_wrap(err, r, "parent %s", parent->name);
+		if (parent->op == OP_NONE) {
+			if (parent->op_result < 0)
+				*err = parent->op_err;
+			return parent->op_result;
+		}
+	}
+	r = fsm_join(parent, 0, ct->id);
+	return r < 0 ? err_sys(err, -r, "container %s", ct->name) : ENGINE_PENDING;
+}
+
+int start_begin(struct ct *ct, const struct engine_cred *who, uint64_t cookie, struct err *err)
+{
+	int r;
+
+	ct->op_who = *who;
+	ct->op_respawn = false;
+	r = start_check(ct, who, err);
+	if (r == 0 && ct->parent->parent != NULL && ct->parent->state != CT_RUNNING && ct->parent->state != CT_META) {
+		r = start_parent(ct, who, err);
+		if (r == ENGINE_PENDING) {
+			ct->op = OP_START;
+			return r;
+		}
+	}
+	if (r < 0) {
+		note_start_error(ct, err);
+		return r;
+	}
+	return start_go(ct, cookie, err);
+}
+
+void start_parent_done(struct ct *ct, int result, const struct err *err)
+{
+	struct err own = {};
+
+	if (result < 0) {
+		own = *err;
+		err_wrap(&own, result, "parent %s", ct->parent != NULL ? ct->parent->name : "");
+		note_start_error(ct, &own);
+		fsm_op_done(ct, result, &own);
+		return;
+	}
+	(void)start_go(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, &own);
+}
+
+static void respawn_retry(void *arg)
+{
+	struct ct *ct = arg;
+	struct err err = {};
+
+	if (cg_empty(ct->e->cgroups, &ct->cg)) {
+		ct->op_respawn = true;
+		(void)start_go(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, &err);
+		return;
+	}
+	kill_all(ct);
+	ct->timer = (struct loop_timer){ .fn = respawn_retry, .arg = ct };
+	(void)loop_after(ct->e->loop, &ct->timer, STATUS_POLL_NSEC);
+}
+
+int respawn_begin(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	int r;
+
+	(void)cookie;
+	if (ct->parent->parent != NULL && !ct_is_alive(ct->parent))
+		return err_set(err, ERR_InvalidState, "parent %s is %s", ct->parent->name, ct_state_names[ct->parent->state]);
+	r = start_check(ct, &ct->op_who, err);
+	if (r < 0)
+		return r;
+	loop_cancel(ct->e->loop, &ct->respawn_timer);
+	ct->val[PROP_respawn_count].u++;
+	ct->set[PROP_respawn_count / 64] |= UINT64_C(1) << (PROP_respawn_count % 64);
+	ct->e->counters.respawned++;
+	ct->op = OP_START;
+	ct->op_respawn = true;
+	respawn_retry(ct);
+	return ENGINE_PENDING;
+}
+
+/* ---- after a restart of the daemon ---- */
+
+static void look_again(void *arg)
+{
+	struct ct *ct = arg;
+	struct init_status st;
+
+	if (save_status_read(ct, &st) < 0 || st.phase == STATUS_NONE) {
+		start_check_report(ct);
+		return;
+	}
+	if (st.phase != STATUS_STARTING) {
+		start_check_report(ct);
+		return;
+	}
+	if (clock_mono() > ct->op_deadline) {
+		timed_out(ct);
+		return;
+	}
+	ct->timer = (struct loop_timer){ .fn = look_again, .arg = ct };
+	(void)loop_after(ct->e->loop, &ct->timer, STATUS_POLL_NSEC);
+}
+
+void start_watch_status(struct ct *ct)
+{
+	ct->op = OP_START;
+	ct->op_deadline = clock_mono() + ct->e->conf->container_start_timeout;
+	ct->timer = (struct loop_timer){ .fn = look_again, .arg = ct };
+	(void)loop_after(ct->e->loop, &ct->timer, 0);
+}
