@@ -87,7 +87,7 @@ static void foreign_in(struct engine *e, const char *dir, struct text *out)
 	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
 		bool owned = false;
 
-		if (de->d_type != DT_DIR || de->d_name[0] == '.')
+		if (de->d_type != DT_DIR || de->d_name[0] == '.' || de->d_name[0] == '+')
 			continue;
 		for (const struct ct *ct = e->root->children; ct != NULL && !owned; ct = ct->next)
 			owned = ct->cg.path != NULL && strcmp(ct->cg.path, de->d_name) == 0;

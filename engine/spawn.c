@@ -396,21 +396,44 @@ static long clone_init(struct spawn *s, int stack)
 	return clone_on(&args, become_init, s);
 }
 
-/* Shares our descriptors too, so that the pidfd made here is ours. */
-__attribute__((noreturn, no_sanitize("address", "undefined"))) static void join_then_clone(struct spawn *s)
+/* Both share our descriptors too, so that the pidfd made here is ours. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void clone_inside(struct spawn *s)
 {
-	long pid;
+	long pid = clone_init(s, 2);
 
-	if (setns(s->join_fd, s->join_flags) < 0) {
-		s->failed = errno;
-		_exit(127);
-	}
-	pid = clone_init(s, 1);
 	if (pid < 0)
 		s->failed = (int)-pid;
-	else
-		s->pid = (pid_t)pid;
 	_exit(0);
+}
+
+/* A process that has entered a pid namespace can't make another below it, only its child can: there may be one more. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void join_then_clone(struct spawn *s)
+{
+	if (setns(s->join_fd, s->join_flags) < 0) {
+		s->failed = errno;
+	} else if (s->flags & CLONE_NEWPID) {
+		struct clone_args args = clone_args_for(s, CLONE_FILES, 1);
+		long pid = clone_on(&args, clone_inside, s);
+
+		if (pid < 0)
+			s->failed = (int)-pid;
+	} else {
+		clone_inside(s);
+	}
+	_exit(0);
+}
+
+/* The pid as we see it: the clone was made where pids are counted differently. */
+static pid_t pid_of_pidfd(int pidfd)
+{
+	char path[48], buf[512];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if (file_read_small(AT_FDCWD, path, buf, sizeof(buf)) < 0)
+		return 0;
+	line = strstr(buf, "\nPid:");
+	return line != NULL ? (pid_t)atoi(line + 5) : 0;
 }
 
 static int do_clone(struct spawn *s)
@@ -418,7 +441,7 @@ static int do_clone(struct spawn *s)
 	sigset_t all, old;
 	long r;
 
-	s->stacks = mmap(NULL, 2 * (size_t)STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	s->stacks = mmap(NULL, 3 * (size_t)STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (s->stacks == MAP_FAILED)
 		return -errno;
 	sigfillset(&all);
@@ -427,13 +450,15 @@ static int do_clone(struct spawn *s)
 		struct clone_args args = clone_args_for(s, CLONE_FILES, 0);
 
 		r = clone_on(&args, join_then_clone, s);
+		if (r > 0 && s->pidfd >= 0)
+			s->pid = pid_of_pidfd(s->pidfd);
 	} else {
 		r = clone_init(s, 1);
 		if (r > 0)
 			s->pid = (pid_t)r;
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	munmap(s->stacks, 2 * (size_t)STACK_SIZE);
+	munmap(s->stacks, 3 * (size_t)STACK_SIZE);
 	if (r < 0)
 		return (int)r;
 	return s->pid == 0 ? -(s->failed != 0 ? s->failed : EIO) : 0;

@@ -84,8 +84,8 @@ daemon_start() {
 	for option; do
 		DAEMON+=(--set "$option")
 	done
-	# Arrays can't be exported: the tests, which are processes of their own, read it back.
-	declare -p DAEMON >"$TEST_DIR/daemon.sh"
+	# Arrays can't be exported: the tests, which are processes of their own, read it back (inside the function `load`).
+	declare -p DAEMON | sed '1s/^declare -a/declare -ga/' >"$TEST_DIR/daemon.sh"
 	daemon_up || return
 	[ -e "$TEST_DIR/baseline" ] || state_files >"$TEST_DIR/baseline"
 }
@@ -108,12 +108,15 @@ daemon_restart() {
 # shellcheck source=/dev/null
 [ -z "${TEST_DIR:-}" ] || [ ! -e "$TEST_DIR/daemon.sh" ] || . "$TEST_DIR/daemon.sh"
 
+# The first word of the pid files; the others are the daemon's own.
 supervisor_pid() {
-	cat "$STATE_DIR/portod.pid"
+	local pid
+	read -r pid _ <"$STATE_DIR/portod.pid" && echo "$pid"
 }
 
 worker_pid() {
-	cat "$STATE_DIR/worker.pid"
+	local pid
+	read -r pid _ <"$STATE_DIR/worker.pid" && echo "$pid"
 }
 
 # Kills the worker with SIGKILL and returns when another one serves.
@@ -127,7 +130,7 @@ kill_worker() {
 
 # Everything below the state and work directories, except what the daemon has there by itself.
 state_files() {
-	(cd "$TEST_DIR" && find state work ! -name '*.pid' | sort)
+	(cd "$TEST_DIR" && find state work ! -name '*.pid' ! -name next_id | sort)
 }
 
 # This file's directories in every cgroup hierarchy.
@@ -183,7 +186,7 @@ no_sanitizer_reports() {
 test_purge() {
 	local dir=$1 pid cg path try
 	case $dir in */porto-test-??????) ;; *) fail "not a test directory: $dir"; return ;; esac
-	for pid in $(cat "$dir"/state/*.pid 2>/dev/null) $(grep -lsaF "$dir/mnt" /proc/[0-9]*/cmdline | cut -d/ -f3); do
+	for pid in $(cut -d' ' -f1 "$dir"/state/*.pid 2>/dev/null) $(grep -lsaF "$dir/mnt" /proc/[0-9]*/cmdline | cut -d/ -f3); do
 		[ "$pid" = "$$" ] || [ "$pid" = "$BASHPID" ] || ! grep -qsaF -e "$dir" -e portod "/proc/$pid/cmdline" ||
 			kill -9 "$pid" 2>/dev/null || :
 	done
