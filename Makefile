@@ -189,7 +189,7 @@ bats: all $(DRIVERS)
 	@tests/run $(BATS)
 
 check: all $(UNIT) $(DRIVERS) lint
-	@tests/run --vm $(UNIT) $(BATS)
+	@tests/run $(if $(wildcard tests/vm/run),--vm) $(UNIT) $(BATS)
 
 check-vm: all $(UNIT) $(DRIVERS)
 	@tests/run --vm

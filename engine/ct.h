@@ -86,6 +86,7 @@ struct ct {
 	/* run time: meaningful while not stopped */
 	struct cg cg;
 	bool has_cg, has_work;
+	bool cg_killed;       /* cgroup.kill was written in it or above */
 	bool is_meta;         /* no command: running means meta */
 	bool frozen;          /* own freezer set (pause of this container, not of a parent) */
 	pid_t pid;            /* the helper or, in job mode, the command itself; 0: no task */

@@ -6,12 +6,12 @@
 #include "base/names.h"
 #include "base/units.h"
 #include "engine/eventlog.h"
+#include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
 #include "engine/tick.h"
 #include "engine/wait.h"
 
-#define RESPAWN_DELAY_MIN UINT64_C(50000000)
 #define NSEC UINT64_C(1000000000)
 #define FREEZE_TIMEOUT (10 * NSEC)
 #define FREEZE_RETRY_FIRST UINT64_C(200000)
@@ -411,7 +411,7 @@ static int do_restart(struct ct *ct, const struct engine_cred *who, uint64_t coo
 	return begun(ct, cookie, err);
 }
 
-static bool respawns_left(const struct ct *ct)
+bool fsm_respawns_left(const struct ct *ct)
 {
 	uint64_t max = ct->val[PROP_max_respawns].u;
 
@@ -425,7 +425,7 @@ static int do_respawn(struct ct *ct, const struct engine_cred *who, uint64_t coo
 	(void)arg;
 	if (ct->state != CT_DEAD && ct->state != CT_RESPAWNING)
 		return wrong_state(ct, VERB_RESPAWN, err);
-	if (!respawns_left(ct))
+	if (!fsm_respawns_left(ct))
 		return err_set(err, ERR_ResourceNotAvailable, "container %s has been restarted %llu times, its max_respawns",
 			       ct->name, (unsigned long long)ct->val[PROP_respawn_count].u);
 	ct->op_who = *who;
@@ -556,6 +556,8 @@ static void die(struct ct *ct, int status)
 		ct->e->counters.oom++;
 	}
 	ct->e->counters.died++;
+	if (!ct->val[PROP_respawn].b)
+		output_close_taken(ct);
 	fsm_set(ct, CT_DEAD, ct->oom_killed ? "out of memory" : "main task ended");
 	(void)save_ct(ct, 0, 0, NULL);
 	if (ct->val[PROP_respawn].b)
@@ -587,118 +589,4 @@ void fsm_task_ended(struct ct *ct, int status)
 		pause_failed(ct, "it died meanwhile");
 	if (ct_is_alive(ct))
 		die(ct, status);
-}
-
-/* ---- respawn, aging, destroy ---- */
-
-static void respawn_now(void *arg)
-{
-	struct ct *ct = arg;
-	struct err err = {};
-	int r;
-
-	if (ct->state != CT_RESPAWNING || ct->op != OP_NONE)
-		return;
-	if (ct->parent->parent != NULL && !ct_is_alive(ct->parent))
-		return; /* the parent's own respawn will come back to its children */
-	r = respawn_begin(ct, 0, &err);
-	if (r < 0) {
-		struct engine_node n = { .dir = DIR_CT, .ct = ct->id, .file = PROP_state };
-
-		engine_note_error(ct->e, &(struct engine_cred){ .uid = ct->owner_uid }, &n, &err);
-		if (ct->state == CT_RESPAWNING)
-			fsm_set(ct, CT_DEAD, "respawn failed");
-	}
-}
-
-void fsm_schedule_respawn(struct ct *ct)
-{
-	if (ct->state != CT_DEAD && ct->state != CT_RESPAWNING)
-		return;
-	if (!respawns_left(ct))
-		return;
-	ct->respawn_timer = (struct loop_timer){ .fn = respawn_now, .arg = ct };
-	if (loop_after(ct->e->loop, &ct->respawn_timer, MAX(ct->val[PROP_respawn_delay].u, RESPAWN_DELAY_MIN)) < 0)
-		return;
-	fsm_set(ct, CT_RESPAWNING, "respawn");
-}
-
-static void grown_old(void *arg)
-{
-	struct ct *ct = arg;
-
-	if (ct->state == CT_DEAD && ct->op == OP_NONE)
-		fsm_destroy_own(ct, "aging_time is over");
-}
-
-void fsm_arm_aging(struct ct *ct)
-{
-	uint64_t age = MIN(ct->val[PROP_aging_time].u, UINT64_C(1) << 32) * NSEC, passed = clock_boot() - ct->death_boot;
-
-	loop_cancel(ct->e->loop, &ct->age_timer);
-	if (ct->state != CT_DEAD)
-		return;
-	ct->age_timer = (struct loop_timer){ .fn = grown_old, .arg = ct };
-	(void)loop_after(ct->e->loop, &ct->age_timer, age > passed ? age - passed : 0);
-}
-
-static void destroy_timer(void *arg)
-{
-	destroy_step(arg);
-}
-
-/* The deepest first, so that a parent never goes before its children. */
-static void destroy_one(struct ct *ct)
-{
-	struct err err = {};
-
-	while (ct->last_child != NULL)
-		destroy_one(ct->last_child);
-	err_set(&err, ERR_ContainerDoesNotExist, "container %s was destroyed", ct->name);
-	if (ct->parent->parent != NULL)
-		ct->parent->oom_kills_total += ct_oom_kills_total(ct);
-	(void)save_gone(ct, 0, NULL);
-	kill_all(ct);
-	ct_unlink(ct);
-	event_log(ct->e, "destroyed", ct->name, NULL);
-	ct->e->counters.destroyed++;
-	ct->e->events->changed(ct->e->events_arg, DIR_CT, ct->id, PROP_state);
-	wait_drop(ct);
-	while (ct->queue != NULL) {
-		struct op_queued *q = ct->queue;
-
-		ct->queue = q->next;
-		ct->e->events->done(ct->e->events_arg, q->cookie, -ENOENT, NULL, 0);
-		free(q->arg);
-		free(q);
-	}
-	fsm_op_done(ct, -ENOENT, &err);
-	ct->op = OP_DESTROY;
-	loop_cancel(ct->e->loop, &ct->respawn_timer);
-	loop_cancel(ct->e->loop, &ct->age_timer);
-	ct->op_tries = 0;
-	ct->op_deadline = clock_mono() + ct->e->conf->container_kill_timeout;
-	/* never at once: the request's answer goes out first, and with it the need for the record of it */
-	ct->timer = (struct loop_timer){ .fn = destroy_timer, .arg = ct };
-	(void)loop_after(ct->e->loop, &ct->timer, 0);
-}
-
-void fsm_destroy(struct ct *ct)
-{
-	log_debug("%s: %s -> destroyed", ct->name, ct_state_names[ct->state]);
-	destroy_one(ct);
-}
-
-void fsm_destroy_own(struct ct *ct, const char *why)
-{
-	struct engine *e = ct->e;
-	uint32_t parent = ct->parent->id;
-	autofree char *base = strdup(ct->base);
-
-	log_info("%s: destroyed: %s", ct->name, why);
-	if (save_gone(ct, 0, NULL) < 0)
-		return;
-	fsm_destroy(ct);
-	if (base != NULL)
-		e->events->gone(e->events_arg, parent, base);
 }

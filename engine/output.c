@@ -121,6 +121,15 @@ void work_remove(struct ct *ct)
 		remove_slowly(ct, name);
 }
 
+void output_close_taken(struct ct *ct)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ct->streams); i++) {
+		if (ct->streams[i].fd >= 0)
+			close(ct->streams[i].fd);
+		ct->streams[i].fd = -1;
+	}
+}
+
 /* Below the work directory, which belongs to the task's user, nothing is followed. */
 static int open_beneath(struct ct *ct, int n, int flags)
 {

@@ -11,6 +11,9 @@ void work_remove(struct ct *ct);
 /* The absolute path of the work directory. */
 void work_path(const struct ct *ct, struct text *out);
 
+/* Lets go of descriptors taken from clients: somebody may wait for the end of that pipe. A later start takes them again. */
+void output_close_taken(struct ct *ct);
+
 /* Opens internal stream n (1, 2) for the container: O_APPEND, empty. Descriptor or -errno. */
 int output_open(struct ct *ct, int n, struct err *err);
 /* While containers run: what has outgrown stdout_limit loses its head. The length of the longer stream then. */

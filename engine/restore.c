@@ -144,7 +144,7 @@ static void load_own(struct restoring *r, const char *name, const char *value)
 		load_owner(ct, value, true);
 	} else if (strcmp(name, "cgroup") == 0) {
 		ct->cg.path = strdup(value);
-		ct->has_cg = ct->cg.path != NULL;
+		ct->has_cg = ct->cg_killed = ct->cg.path != NULL; /* perhaps: what is slower is right in any case */
 	} else if (strcmp(name, "pid") == 0) {
 		load_pid(ct, value);
 	} else if (strcmp(name, "start_error") == 0) {

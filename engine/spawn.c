@@ -97,7 +97,20 @@ static int add_cgroups(struct spawn *s)
 		op_num(s, "tasks", at);
 	}
 	s->cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
-	return s->cgroup_fd < 0 && s->cgroup_fd != -ENOENT ? s->cgroup_fd : 0;
+	if (s->cgroup_fd < 0)
+		return s->cgroup_fd != -ENOENT ? s->cgroup_fd : 0;
+	if (!home->cg_killed)
+		return 0;
+	/* a clone into a cgroup whose cgroup.kill was once written is killed by kernels 6.14 to 6.18: join by hand */
+	n = openat(s->cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+	if (n < 0)
+		return -errno;
+	close(s->cgroup_fd);
+	s->cgroup_fd = -1;
+	n = pass(s, n, true);
+	if (n >= 0)
+		op_num(s, "tasks", n);
+	return n < 0 ? n : 0;
 }
 
 static void add_mounts(struct spawn *s)

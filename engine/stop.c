@@ -147,8 +147,12 @@ void kill_all(struct ct *ct)
 	}
 	if (ct->pidfd >= 0)
 		(void)proc_signal(ct->pidfd, SIGKILL);
-	if (ct->has_cg)
-		(void)cg_kill(ct->e->cgroups, &ct->cg);
+	if (!ct->has_cg || cg_empty(ct->e->cgroups, &ct->cg))
+		return;
+	(void)cg_kill(ct->e->cgroups, &ct->cg);
+	ct->cg_killed = true;
+	for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it))
+		it->cg_killed = true;
 }
 
 int take_down(struct ct *ct)
@@ -165,11 +169,12 @@ int take_down(struct ct *ct)
 		r = cg_remove(ct->e->cgroups, &ct->cg);
 		if (r == -EBUSY)
 			return r;
-		ct->has_cg = false;
+		ct->has_cg = ct->cg_killed = false;
 		free(TAKE_PTR(ct->cg.path));
 		ct->cg.own = 0;
 	}
 	work_remove(ct);
+	output_close_taken(ct);
 	ct->pid = 0;
 	ct->frozen = false;
 	return 0;

@@ -260,11 +260,11 @@ absent() {
 @test "get: masks and -- show each container under its name" {
 	ctl 0 create a a/b c
 	ctl 0 get 'a***' -- state
-	out_is $'a:\nstopped\n\na/b:\nstopped\n'
+	out_is $'a:\nstopped\n\na/b:\nstopped'
 	ctl 0 get -- state level
-	out_is $'a:\nstate = stopped\nlevel = 1\n\na/b:\nstate = stopped\nlevel = 2\n\nc:\nstate = stopped\nlevel = 1\n'
+	out_is $'a:\nstate = stopped\nlevel = 1\n\na/b:\nstate = stopped\nlevel = 2\n\nc:\nstate = stopped\nlevel = 1'
 	ctl 1 get a nope -- state
-	out_is $'a:\nstopped\n\nnope:\n'
+	out_is $'a:\nstopped\n\nnope:'
 }
 
 @test "get: without properties what has a value, made readable, in order" {
@@ -272,9 +272,9 @@ absent() {
 	ctl 0 get a
 	[[ $output == *$'\nenv = A=1;B=2\n'* && $output == *$'\nstate = dead\n'* && $output == *$'\nstdout = hello\n'* ]]
 	[[ $output == *$'\nexit_status = killed by signal 9\n'* && $output != *$'\nstderr = '* ]]
-	sort -c <<<"$output"
+	grep ' = ' <<<"$output" | sort -c
 	ctl 0 get -r a
-	[[ $output == *$'\ncommand = '* && $output != *$'\nabsolute_name = '* ]]
+	[[ $'\n'$output == *$'\ncommand = '* && $output != *'absolute_name = '* ]]
 }
 
 @test "pget and dget: raw values, one a line; -k with names; the kind of the first error" {
@@ -518,7 +518,7 @@ wait_in_background() {
 @test "exec: running out of memory is 137" {
 	need memory
 	ctl 137 exec a command='sh -c "head -c 200M /dev/zero | tail >/dev/null; exit 1"' memory_limit=20M
-	err_is 'Container killed by OOM'
+	err_is '*Container killed by OOM'
 }
 
 @test "exec: command_argv counts as a command; given streams win" {

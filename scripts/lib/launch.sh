@@ -210,8 +210,10 @@ run_relay() {
 			;;
 		esac
 	done
+	# The stdin of what runs in the background is /dev/null before any redirection of ours.
+	exec 5<&0
 	# shellcheck disable=SC2086 # a list of words
-	"$part" "$ct" $streams <&0 6>&- &
+	"$part" "$ct" $streams <&5 5<&- 6>&- &
 	relay=$!
 	wait "$relay"
 	status=$?
