@@ -205,13 +205,15 @@ static bool is_section(const char *name)
 	return false;
 }
 
-/* Control characters can't be written in an INI file, nor ';' after a blank, which begins a comment there. */
+/* Control characters can't be written in an INI file, nor ';' after a blank or at the beginning: there it is a comment. */
 static const char *unwritable(const char *text)
 {
 	for (const char *s = text; *s; s++) {
 		if ((unsigned char)*s < ' ' && *s != '\t')
 			return "a control character";
-		if (*s == ';' && s > text && strchr(BLANKS, s[-1]))
+		if (*s == ';' && s == text)
+			return "a ';' at its beginning, which would be a comment";
+		if (*s == ';' && strchr(BLANKS, s[-1]))
 			return "a blank before ';', which would begin a comment";
 	}
 	return NULL;

@@ -8,6 +8,10 @@
 #ifndef PORTOFS_FS_H
 #define PORTOFS_FS_H
 
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314
+#endif
+
 #include <fuse_lowlevel.h>
 #include <sys/stat.h>
 

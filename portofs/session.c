@@ -291,8 +291,11 @@ static void replay_landing(struct fs *fs, struct landing *l)
 /* All pages must be there before the kernel copies into them: a page fault of a process being killed fails. */
 static void touch_pages(volatile unsigned char *p)
 {
-	for (size_t i = 0; i < LANDING_BYTES; i += 4096)
-		p[i] = p[i];
+	for (size_t i = 0; i < LANDING_BYTES; i += 4096) {
+		unsigned char keep = p[i];
+
+		p[i] = keep;
+	}
 }
 
 int session_start(struct fs *fs)

@@ -210,7 +210,7 @@ static void start_worker(struct super *s)
 	size_t n = 0;
 	pid_t pid;
 
-	for (; s->argv[n] != NULL && n < ARGS_MAX - 5; n++)
+	for (; n < ARGS_MAX - 5 && s->argv[n] != NULL; n++)
 		args[n] = s->argv[n];
 	snprintf(fds[0], sizeof(fds[0]), "%d", s->h.fuse);
 	snprintf(fds[1], sizeof(fds[1]), "%d", s->h.mem);

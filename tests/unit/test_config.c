@@ -44,6 +44,7 @@ static const struct {
 	{ "[container]\nmax_total = 5\n   6\n", "3: expected [section] or name = value" },
 	{ "[container]\nmax_total = 5 ; five\n", "2: the line holds a blank before ';'" },
 	{ "[container]\nextra_env = A=1 ;B=2\n", "2: the line holds a blank before ';'" },
+	{ "[container]\nextra_env =;A=1\n", "2: container.extra_env: the value holds a ';' at its beginning" },
 	{ "[container]\nextra_env = =1\n", "2: container.extra_env: '=1': expected a list" },
 	{ "[container]\ndefault_ulimit = bogus: 5\n", "2: container.default_ulimit: 'bogus: 5': expected limits" },
 	{ "[container]\nenable_start_parents = yes\n", "2: container.enable_start_parents: 'yes': expected true or false" },
