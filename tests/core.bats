@@ -121,18 +121,18 @@ make_ct() {
 
 @test "a user of group porto makes and removes its own containers and can't touch another's" {
 	local one=nobody
-	run setpriv --reuid="$one" --regid=$TEST_GROUP --clear-groups mkdir "$PORTO_ROOT/mine"
+	run setpriv --reuid="$one" --regid="$TEST_GROUP" --clear-groups mkdir "$PORTO_ROOT/mine"
 	[ "$status" -eq 0 ]
 	[ "$(stat -c %U "$PORTO_ROOT/mine")" = "$one" ]
-	run setpriv --reuid="$one" --regid=$TEST_GROUP --clear-groups sh -c "echo 'id -u' >$PORTO_ROOT/mine/command; echo start >$PORTO_ROOT/mine/state; cat $PORTO_ROOT/mine/wait $PORTO_ROOT/mine/stdout"
+	run setpriv --reuid="$one" --regid="$TEST_GROUP" --clear-groups sh -c "echo 'id -u' >$PORTO_ROOT/mine/command; echo start >$PORTO_ROOT/mine/state; cat $PORTO_ROOT/mine/wait $PORTO_ROOT/mine/stdout"
 	[ "$output" = "dead
 $(id -u "$one")" ]
-	run setpriv --reuid=daemon --regid=$TEST_GROUP --clear-groups rmdir "$PORTO_ROOT/mine"
+	run setpriv --reuid=daemon --regid="$TEST_GROUP" --clear-groups rmdir "$PORTO_ROOT/mine"
 	[ "$status" -ne 0 ]
 	[ -d "$PORTO_ROOT/mine" ]
-	run setpriv --reuid=daemon --regid=$TEST_GROUP --clear-groups sh -c "echo root >$PORTO_ROOT/mine/user"
+	run setpriv --reuid=daemon --regid="$TEST_GROUP" --clear-groups sh -c "echo root >$PORTO_ROOT/mine/user"
 	[ "$status" -ne 0 ]
-	run setpriv --reuid="$one" --regid=$TEST_GROUP --clear-groups rmdir "$PORTO_ROOT/mine"
+	run setpriv --reuid="$one" --regid="$TEST_GROUP" --clear-groups rmdir "$PORTO_ROOT/mine"
 	[ "$status" -eq 0 ]
 }
 
@@ -141,7 +141,7 @@ $(id -u "$one")" ]
 	(
 		for ((i = 0; i < 40; i++)); do
 			sleep 0.05
-			read -r pid _ <"$STATE_DIR/worker.pid" && kill -9 "$pid" 2>/dev/null
+			read -r pid _ <"$STATE_DIR/worker.pid" && kill -9 "$pid" 2>/dev/null || :
 		done
 	) 3>&- &
 	killer=$!
