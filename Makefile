@@ -60,7 +60,9 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -DFUSE_USE_VERSION=35 -I. $(PKG_CFLAGS) $(CPPFLAGS
 CFLAGS_ALL := -std=gnu17 $(WARNINGS) -pthread $(CFLAGS)
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
 HARDEN_LD := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -fPIE
+# gcc warns of what cannot happen when it instruments.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+	-O1 -fPIE -Wno-format-truncation -Wno-maybe-uninitialized
 FUZZING := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 # Pages of porto-init are paid by every container: small, static, without what nobody calls.
 INIT_CFLAGS := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -Os -fno-pie \

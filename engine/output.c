@@ -1,5 +1,6 @@
 #include "engine/output.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/openat2.h>
@@ -13,15 +14,21 @@
 #define READ_MAX (UINT64_C(16) << 20) /* spec/PROPERTIES.md 4.3 */
 #define BLOCK UINT64_C(4096)
 #define DIR_NAME_MAX 300
+#define REMOVED ".removed-" /* no container's name begins with a dot */
 
 static const char *const stream_names[3] = { "stdin", "stdout", "stderr" };
 
-static void dir_name(const struct ct *ct, char name[DIR_NAME_MAX])
+static void dir_of(const char *ct_name, char name[DIR_NAME_MAX])
 {
-	snprintf(name, DIR_NAME_MAX, "%s", ct->name);
+	snprintf(name, DIR_NAME_MAX, "%s", ct_name);
 	for (; *name != '\0'; name++)
 		if (*name == '/')
 			*name = '%';
+}
+
+static void dir_name(const struct ct *ct, char name[DIR_NAME_MAX])
+{
+	dir_of(ct->name, name);
 }
 
 void work_path(const struct ct *ct, struct text *out)
@@ -73,7 +80,7 @@ static void remove_slowly(struct ct *ct, const char *name)
 	if (r == NULL)
 		return;
 	r->dirfd = ct->e->work_fd;
-	snprintf(r->name, sizeof(r->name), ".removed-%u-%llu", (unsigned)ct->id, (unsigned long long)clock_mono());
+	snprintf(r->name, sizeof(r->name), REMOVED "%u-%llu", (unsigned)ct->id, (unsigned long long)clock_mono());
 	if (renameat(r->dirfd, name, r->dirfd, r->name) < 0 || loop_work(ct->e->loop, remove_work, free, r) < 0)
 		free(r);
 }
@@ -119,6 +126,27 @@ void work_remove(struct ct *ct)
 	}
 	if (unlinkat(ct->e->work_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		remove_slowly(ct, name);
+}
+
+void work_remove_name(struct engine *e, const char *name)
+{
+	char dir[DIR_NAME_MAX];
+
+	dir_of(name, dir);
+	if (work_root(e, NULL) == 0)
+		(void)tree_remove(e->work_fd, dir);
+}
+
+void work_sweep(struct engine *e)
+{
+	DIR *d = opendir(e->conf->container_work_dir);
+
+	if (d == NULL)
+		return;
+	for (const struct dirent *de; (de = readdir(d)) != NULL;)
+		if (strncmp(de->d_name, REMOVED, strlen(REMOVED)) == 0)
+			(void)tree_remove(dirfd(d), de->d_name);
+	closedir(d);
 }
 
 void output_close_taken(struct ct *ct)

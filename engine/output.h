@@ -8,6 +8,10 @@
 int work_create(struct ct *ct, struct err *err);
 /* Removes it: at once what is usual, the rest in the background. */
 void work_remove(struct ct *ct);
+/* The same for a container of that name that is no more. */
+void work_remove_name(struct engine *e, const char *name);
+/* At start: what an earlier daemon was still removing. */
+void work_sweep(struct engine *e);
 /* The absolute path of the work directory. */
 void work_path(const struct ct *ct, struct text *out);
 

@@ -184,8 +184,39 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* The name in a record, without loading the rest. */
+static int note_name(void *arg, const char *name, const char *value, size_t line)
+{
+	(void)line;
+	return strcmp(name, ".name") == 0 ? strv_add(arg, value) : 0;
+}
+
+/* A container that was removed while its remains were not: its files are taken away here, its cgroups by the sweep. */
+static void finish_gone(struct engine *e, const char *file, unsigned id, struct strv *names)
+{
+	autotext struct text text = {};
+	char status[32];
+	size_t line;
+
+	if (file_read(e->ct_fd, file, RECORD_MAX, &text) >= 0)
+		(void)spec_parse(text_str(&text), text.len, note_name, names, &line);
+	snprintf(status, sizeof(status), "%u.status", id);
+	(void)unlinkat(e->ct_fd, status, 0);
+	(void)unlinkat(e->ct_fd, file, 0);
+}
+
+static void finish_work(struct engine *e, const struct strv *names)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		const struct ct *ct = ct_find_name(e, names->p[i]);
+
+		if (ct == NULL || !ct->has_work)
+			work_remove_name(e, names->p[i]);
+	}
+}
+
 /* Collects the ids of records; takes away what is left of removed ones, remembering their uniques. */
-static int list_records(struct engine *e, uint32_t **ids, size_t *n)
+static int list_records(struct engine *e, uint32_t **ids, size_t *n, struct strv *gone)
 {
 	autoclose int fd = openat(e->ct_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -202,7 +233,7 @@ static int list_records(struct engine *e, uint32_t **ids, size_t *n)
 		if (sscanf(de->d_name, "%u.gone.%llu%n", &id, &unique, &end) == 2 && de->d_name[end] == '\0') {
 			if (!e->conf->fresh)
 				(void)save_replay_add(e, unique, 0, 0);
-			(void)unlinkat(e->ct_fd, de->d_name, 0);
+			finish_gone(e, de->d_name, id, gone);
 			continue;
 		}
 		end = 0;
@@ -366,7 +397,8 @@ int restore_all(struct engine *e, struct err *err)
 	autofree uint32_t *ids = NULL;
 	char reserved[24];
 	size_t n = 0;
-	int r = list_records(e, &ids, &n);
+	autostrv struct strv gone = {};
+	int r = list_records(e, &ids, &n, &gone);
 
 	if (r < 0)
 		return err_sys(err, -r, "state directory %s", e->conf->daemon_state_dir);
@@ -374,6 +406,8 @@ int restore_all(struct engine *e, struct err *err)
 		e->next_id = MAX(e->next_id, (uint32_t)num(reserved));
 	for (size_t i = 0; i < n; i++)
 		load_record(e, ids[i]);
+	finish_work(e, &gone);
+	work_sweep(e);
 	e->swept = cg_sweep(e->cgroups, keep_cgroup, e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		match_state(ct);

@@ -194,8 +194,9 @@ void save_forget(struct ct *ct)
 
 	gone_name(ct, name);
 	status_name(ct, status);
-	(void)unlinkat(ct->e->ct_fd, name, 0);
+	/* the record last: while it is there, the next daemon finishes what we could not */
 	(void)unlinkat(ct->e->ct_fd, status, 0);
+	(void)unlinkat(ct->e->ct_fd, name, 0);
 }
 
 int save_status_create(struct ct *ct, struct err *err)

@@ -52,6 +52,7 @@ check_words() {
 each_setting() {
 	apply=$1
 	shift
+	[ -z "$weak" ] || "$apply" weak true || return
 	if [ -n "$streams" ]; then
 		"$apply" stdin_path /dev/fd/7 && "$apply" stdout_path /dev/fd/8 && "$apply" stderr_path /dev/fd/9 || return
 	fi
@@ -109,7 +110,7 @@ prepare() {
 	[ -n "$stage" ] || cannot_start
 	if [ -n "$weak" ]; then
 		# Descriptor 6 is kept until we end, in whatever way: then the daemon destroys the container.
-		{ command exec 6>"$ct/weak" && echo true >&6; } 2>/dev/null || { why weak write; cannot_start; }
+		{ command exec 6>"$ct/weak"; } 2>/dev/null || { why weak write; cannot_start; }
 	fi
 	set_all "$@" || cannot_start
 }
@@ -122,7 +123,7 @@ launch_defaults() {
 # Waits for the end -> $value, the state.
 wait_end() {
 	while :; do
-		take "$ct/wait" || return
+		take_line "$ct/wait" || return
 		[ "$value" = respawning ] || return 0
 		sleep 0.1
 	done
@@ -231,13 +232,13 @@ run_relay() {
 	esac
 }
 
-# How it ended, told and returned; a weak container goes.
+# How it ended, told and returned. A weak container goes with us, by descriptor 6: its name is free when we are gone,
+# and nothing runs in it any more; to wait for its cgroups as well would take longer than anything else here.
 finish() {
-	take "$ct/exit_code" || {
+	take_line "$ct/exit_code" || {
 		why exit_code
 		[ -d "$ct" ] || fail "Can't wait for container"
 		# Stopped by somebody else, or a meta container: there is no code.
-		[ -z "$weak" ] || undo
 		exit 0
 	}
 	status=$value
@@ -253,7 +254,6 @@ finish() {
 		;;
 	*) printf 'Container exit code: %s\n' "$value" >&2 ;;
 	esac
-	[ -z "$weak" ] || undo
 	exit "$status"
 }
 
