@@ -200,7 +200,8 @@ NS=pid,mount,ipc,uts
 
 @test "signals and mask are the defaults in the command" {
 	init fork env $PATH_ENV arg grep arg -E arg '^Sig(Blk|Ign)' arg /proc/self/status exec
-	lines_are "started *" $'SigBlk:\t0000000000000000' $'SigIgn:\t0000000000000000'
+	# 32 and 33 are libc's own and can't be reset through it: ignored if they were before
+	lines_are "started *" $'SigBlk:\t0000000000000000' $'SigIgn:\t0000000[01][08]0000000'
 }
 
 @test "the staying process has no descriptors of the start, is called porto-init and ignores terminal signals" {

@@ -22,21 +22,20 @@ static int find_child(void *arg, pid_t child)
 }
 
 static pid_t child_of_thread;
-static int tell_thread[2];
+static int ready_pipe[2], end_pipe[2];
 
+/* Forks, tells, and stays until it is told to end: the child of a thread that has ended is another's. */
 static void *thread_with_child(UNUSED void *arg)
 {
-	char c;
+	char c = 'x';
 
 	child_of_thread = fork();
 	if (child_of_thread == 0) {
 		pause();
 		_exit(0);
 	}
-	if (write(tell_thread[1], "x", 1) != 1 || read(tell_thread[0], &c, 1) != 1)
-		return NULL;
-	while (kill(child_of_thread, 0) == 0)
-		usleep(1000);
+	if (write(ready_pipe[1], &c, 1) == 1 && read(end_pipe[0], &c, 1) < 0)
+		perror("read");
 	return NULL;
 }
 
@@ -93,19 +92,18 @@ static void test_child_of_thread(void)
 	char c;
 	int n = 0;
 
-	if (pipe2(tell_thread, O_CLOEXEC) < 0)
+	if (pipe2(ready_pipe, O_CLOEXEC) < 0 || pipe2(end_pipe, O_CLOEXEC) < 0)
 		return;
 	pthread_create(&thread, NULL, thread_with_child, NULL);
-	if (read(tell_thread[0], &c, 1) != 1)
-		return;
-	unit_ok(proc_children(getpid(), count_children, &n) == 0 && n == 1, "proc_children sees the children of threads");
-	if (write(tell_thread[1], "x", 1) != 1)
-		return;
+	unit_ok(read(ready_pipe[0], &c, 1) == 1 && proc_children(getpid(), count_children, &n) == 0 && n == 1,
+		"proc_children sees the children of threads");
 	kill(child_of_thread, SIGKILL);
 	waitpid(child_of_thread, NULL, 0);
+	close(end_pipe[1]);
 	pthread_join(thread, NULL);
-	close(tell_thread[0]);
-	close(tell_thread[1]);
+	close(end_pipe[0]);
+	close(ready_pipe[0]);
+	close(ready_pipe[1]);
 }
 
 /* In a child, because unshare(CLONE_NEWPID) is for good. */
