@@ -143,7 +143,7 @@ destroy_all() {
 	local dir rc=0
 	for dir in "$PORTO_ROOT"/*/; do
 		dir=${dir%/}
-		[ ! -e "$dir/state" ] || [ -L "$dir" ] || rmdir "$dir" || rc=1
+		[ ! -e "$dir/state" ] || [ -L "$dir" ] || rmdir "$dir" || [ ! -e "$dir/state" ] || rc=1 # it may go by itself meanwhile
 	done
 	wait_for '[ -z "$(< $PORTO_ROOT/.porto/destroying)" ]' 30 || {
 		fail "still being destroyed: $(cat "$PORTO_ROOT/.porto/destroying")"
