@@ -110,11 +110,14 @@ int work_create(struct ct *ct, struct err *err)
 void work_remove(struct ct *ct)
 {
 	char name[DIR_NAME_MAX], file[DIR_NAME_MAX + 16];
+	const struct ct *heir;
 
 	if (!ct->has_work)
 		return;
 	ct->has_work = false;
-	if (work_root(ct->e, NULL) < 0)
+	/* the name was free at once: a successor that has started moved ours away and this is its own */
+	heir = ct_find_name(ct->e, ct->name);
+	if (work_root(ct->e, NULL) < 0 || (heir != NULL && heir != ct && heir->has_work))
 		return;
 	dir_name(ct, name);
 	for (int i = 1; i < 3; i++) {
