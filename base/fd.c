@@ -12,7 +12,7 @@ int fd_read_all(int fd, size_t max, struct text *out)
 {
 	size_t start = out->len;
 	struct stat st;
-	/* One byte more than the size, so that one read more sees the end. Kernel files say 0 or 4096 and mean nothing. */
+	/* One byte more than the size, so that the next read sees the end. Kernel files say 0 or 4096: no size. */
 	size_t step = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size + 1 : 4096;
 
 	autofree char *buf = NULL;

@@ -27,8 +27,8 @@ int file_write(int dirfd, const char *path, const char *text);
 int file_replace(int dirfd, const char *name, const void *buf, size_t len, mode_t mode);
 
 /*
- * Removes a tree below dirfd without following symbolic links or crossing mounts; a missing one is fine. May be slow. What
- * can't be removed stays, all beside it goes, and the first reason is returned (-EBUSY for a mount). Any depth.
+ * Removes a tree below dirfd without following symbolic links or crossing mounts; a missing one is fine. May be slow.
+ * What can't be removed stays, all beside it goes, and the first reason is returned (-EBUSY for a mount). Any depth.
  */
 int tree_remove(int dirfd, const char *name);
 

@@ -7,7 +7,7 @@
 /* table[i] may be NULL (no such word). The index of word, or -EINVAL. */
 int names_find(const char *const *table, size_t n, const char *word);
 
-/* Signal names with and without SIG, any case, or a decimal number 1..64. 0 is refused. Returns the number or -EINVAL. */
+/* A signal's name with or without SIG, any case, or a decimal number 1..64. Returns the number or -EINVAL (0 too). */
 int signal_parse(const char *text);
 
 #endif

@@ -11,11 +11,13 @@ int name_check(const char *component, struct err *err)
 	if (len == 0)
 		return err_set(err, ERR_InvalidValue, "the name is empty");
 	if (len > NAME_COMPONENT_MAX)
-		return err_set_no(err, ERR_InvalidValue, ENAMETOOLONG, "name '%.32s...' has %zu bytes, at most %d are allowed",
-				  component, len, NAME_COMPONENT_MAX);
+		return err_set_no(err, ERR_InvalidValue, ENAMETOOLONG,
+				  "name '%.32s...' has %zu bytes, at most %d are allowed", component, len,
+				  NAME_COMPONENT_MAX);
 	if (component[good])
-		return err_set(err, ERR_InvalidValue, "name '%s': forbidden character %s0x%02x; letters, digits and _-@:. are allowed",
-			       component, component[good] == ' ' ? "blank " : "", (unsigned char)component[good]);
+		return err_set(err, ERR_InvalidValue,
+			       "name '%s': forbidden character 0x%02x; letters, digits and _-@:. are allowed",
+			       component, (unsigned char)component[good]);
 	if (component[0] == '.')
 		return err_set(err, ERR_InvalidValue, "name '%s' begins with a dot", component);
 	if (strcmp(component, "self") == 0)

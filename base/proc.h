@@ -1,5 +1,6 @@
 /*
- * base/proc.h: processes held by pidfd; on disk a process is (pid, start time, boot id), because a bare pid may be somebody else.
+ * base/proc.h: processes held by pidfd; on disk a process is (pid, start time, boot id), because a bare pid may be
+ * somebody else.
  */
 #ifndef BASE_PROC_H
 #define BASE_PROC_H
@@ -25,7 +26,7 @@ int proc_boot_id(char buf[37]);
 /* The pids in the innermost pid namespace: last field of NSpid in /proc/PID/status. -ESRCH if gone. */
 int proc_inner_pid(pid_t pid, pid_t *ret);
 
-/* Calls fn for each child (threads' too) in /proc/PID/task/TID/children; stops when fn returns other than 0, returning that. */
+/* Calls fn for each child, threads' too (/proc/PID/task/TID/children), until it returns other than 0; returns that. */
 int proc_children(pid_t pid, int (*fn)(void *arg, pid_t child), void *arg);
 
 /* The parent of pid; -ESRCH if gone. */

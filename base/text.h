@@ -29,8 +29,8 @@ const char *text_str(const struct text *t); /* never NULL */
 char *text_trim(char *s);
 
 /*
- * A list of owned strings; zero-initialised is empty, p is NULL or NULL-terminated. Strings may be replaced or cut off the
- * end in place, but places are made by strv_add alone: it doubles them, and knows from n how many there are.
+ * A list of owned strings; zero-initialised is empty, p is NULL or NULL-terminated. Strings may be replaced or cut off
+ * the end in place, but places are made by strv_add alone: it doubles them, and knows from n how many there are.
  */
 struct strv {
 	char **p;

@@ -11,9 +11,9 @@
 #define PASSES 16
 
 /*
- * A directory on the way from the top to where the walk is. Only the deepest is open: a tree may be deeper than there are
- * descriptors or stack. The walk goes up through "..", which is trusted only if it is the directory we came down from:
- * somebody who moves a directory away in the meantime must not lead us out of the tree.
+ * A directory on the way from the top to where the walk is. Only the deepest is open: a tree may be deeper than there
+ * are descriptors or stack. The walk goes up through "..", which is trusted only if it is the directory we came down
+ * from: somebody who moves a directory away in the meantime must not lead us out of the tree.
  */
 struct level {
 	dev_t dev;

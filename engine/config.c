@@ -205,7 +205,7 @@ static bool is_section(const char *name)
 	return false;
 }
 
-/* Control characters can't be written in an INI file, nor ';' after a blank or at the beginning: there it is a comment. */
+/* Control characters can't be written in an INI file, nor ';' after a blank or first: there it begins a comment. */
 static const char *unwritable(const char *text)
 {
 	for (const char *s = text; *s; s++) {
@@ -253,9 +253,9 @@ int config_set(struct config *c, const char *section, const char *name, const ch
 /* ---- files ---- */
 
 /*
- * libinih cuts lines at its buffer (200 bytes as Debian builds it) without a word, takes the rest for a line of its own,
- * and cannot say in which line a handler failed. So it is fed from here: a long value goes to it in pieces, which are its
- * continuation lines (begun by a blank), and what it would take silently for something else is refused first.
+ * libinih cuts lines at its buffer (200 bytes as Debian builds it) without a word, takes the rest for a line of its
+ * own, and cannot say in which line a handler failed. So it is fed from here: a long value goes to it in pieces, which
+ * are its continuation lines (begun by a blank), and what it would take silently for something else is refused first.
  */
 struct source {
 	struct config *c;
@@ -382,8 +382,8 @@ static char *source_line(struct source *s)
 }
 
 /*
- * How many of the rest's bytes make the next piece: all, or as many as fit, ending between two bytes that libinih neither
- * trims nor takes for the beginning of a comment or section. 0: there is no such place.
+ * How many of the rest's bytes make the next piece: all, or as many as fit, ending between two bytes that libinih
+ * neither trims nor takes for the beginning of a comment or section. 0: there is no such place.
  */
 static size_t piece_length(const char *rest, size_t room)
 {

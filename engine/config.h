@@ -1,7 +1,7 @@
 /*
- * engine/config.h: what /etc/portod.conf and /etc/portod.conf.d/<name>.conf say (INI, through libinih), one row an option
- * in config.def. Later files win. A bad line is refused with file, line number and sentence; nothing is applied then. Comments
- * (# or ;) stand on lines of their own.
+ * engine/config.h: what /etc/portod.conf and /etc/portod.conf.d/<name>.conf say (INI, through libinih), one row an
+ * option in config.def. Later files win. A bad line is refused with file, line number and sentence; nothing is applied
+ * then. Comments (# or ;) stand on lines of their own.
  */
 #ifndef ENGINE_CONFIG_H
 #define ENGINE_CONFIG_H

@@ -53,7 +53,8 @@ static int value_read(const char *s, struct text *out)
 }
 
 /* One line, NUL-terminated and without its newline; it is cut up in place. */
-static int line_read(char *line, int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg, size_t number)
+static int line_read(char *line, int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg,
+		     size_t number)
 {
 	autotext struct text value = {};
 	/* The end is left alone: a blank there may be escaped. */
@@ -71,8 +72,8 @@ static int line_read(char *line, int (*fn)(void *arg, const char *name, const ch
 	return r < 0 ? r : fn(arg, text_trim(name), text_str(&value), number);
 }
 
-int spec_parse(const char *text, size_t len, int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg,
-	       size_t *line)
+int spec_parse(const char *text, size_t len,
+	       int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg, size_t *line)
 {
 	autotext struct text copy = {};
 

@@ -34,7 +34,7 @@ struct prop_type {
 	bool (*equal)(const union value *a, const union value *b);
 	void (*release)(union value *v);                     /* NULL: nothing owned */
 	int (*copy)(const union value *v, union value *ret); /* NULL: plain assignment */
-	/* prop[key]: NULL where the type has no index. -ENODATA: not set (the caller knows which kind of error that is). */
+	/* prop[key]: NULL where the type has no index. -ENODATA: not set (the caller knows the kind of that). */
 	int (*get_key)(const union value *v, const char *key, struct text *out);
 	int (*set_key)(const union value *old, const char *key, const char *text, union value *ret);
 	/* `>>`: old with text's entries added (a map's replace those of the same key). NULL: -EINVAL. */
@@ -44,24 +44,27 @@ struct prop_type {
 extern unsigned types_host_cores; /* configured processors; set once at start */
 
 /*
- * spec/PROPERTIES.md 2.1, in the order of the table there. All zero-initialised values are the type's empty value.
+ * spec/PROPERTIES.md 2.1, in the order of the table there. All zero-initialised values are the type's empty value
+ * (only a weight of 0 is none at all: its rows name a default).
  *   bool uint int bytes cores time (ns, shown "1000000000ns") weight octal hex
  *   text      any text without NUL
  *   path      empty, or no NUL and under 4096 bytes
  *   list      `;` list, order kept: a;b
- *   argv      tab separated words, [N]: get and set by number, growing with "" (3.1)
- *   env       `;` list of NAME=value or NAME (unset), [NAME]; later entries of a name replace earlier ones; NAME not empty
- *   strmap    string map "key: text; key: text", sorted, [key]; empty text removes on set_key
+ *   argv      tab separated words, exact, [N]: get and set by number, growing with "" (3.1). A backslash escapes a tab
+ *             and itself; at the very end or before a newline it is nothing, and guards what trimming would take
+ *   env       `;` list of NAME=value or NAME (unset), [NAME]; of entries with one NAME the last counts; not empty
+ *   strmap    string map "key: text; key: text", sorted, [key]; of equal keys the last counts; empty text removes
  *   bytemap   map "key: size; ...", sorted, [key]
- *   ulimit    "type: soft hard; " each entry ends in "; " (3.2); one value sets both; [type] reads "type: soft hard" or "";
- *             an unknown type, soft above hard: -EINVAL. Kept in m: k type, v "soft hard" with "unlimited" for infinity
- *   labels    strmap of labels: names and values checked as in 11 (-EINVAL); set_key/append/parse of an empty value remove
+ *   ulimit    "type: soft hard; " each entry ends in "; " (3.2); one value sets both; [type] reads "type: soft hard" or
+ *             "", takes both forms, "" removes; an unknown type, soft above hard: -EINVAL. Kept in m: k type,
+ *             v "soft hard" with "unlimited" for infinity
+ *   labels    strmap of labels: names and values checked as in 11 (-EINVAL)
  *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
  *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
  */
-extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight, type_octal,
-	type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap, type_ulimit, type_labels,
-	type_virt_mode, type_opt_uint;
+extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
+	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
+	type_ulimit, type_labels, type_virt_mode, type_opt_uint;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];
@@ -89,8 +92,11 @@ void pairs_done(struct pairs *m);
  * Lines that are empty or start with # are skipped; blanks around the name and the "=" do not matter.
  */
 void spec_line_format(struct text *out, const char *name, const char *value);
-/* Calls fn for each line with the unescaped value; a line without "=" or a bad escape: -EINVAL, *line its number from 1. fn's failure is returned. */
-int spec_parse(const char *text, size_t len, int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg,
-	       size_t *line);
+/*
+ * Calls fn for each line with the unescaped value; *line is the number, from 1, of the last line looked at. A NUL byte,
+ * a line without "=" or a bad escape: -EINVAL. fn's failure ends the reading and is returned.
+ */
+int spec_parse(const char *text, size_t len,
+	       int (*fn)(void *arg, const char *name, const char *value, size_t line), void *arg, size_t *line);
 
 #endif

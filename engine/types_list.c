@@ -62,8 +62,8 @@ static int list_append(const union value *old, const char *text, union value *re
 /* ---- argv ---- */
 
 /*
- * Words are exact, so blanks count and a word may be empty; but a value is trimmed before it is parsed. Where that would
- * lose something, a backslash stands guard: at the very end, or before a newline, it means nothing at all.
+ * Words are exact, so blanks count and a word may be empty; but a value is trimmed before it is parsed. Where that
+ * would lose something, a backslash stands guard: at the very end, or before a newline, it means nothing at all.
  */
 static int argv_read(const char *text, struct strv *ret)
 {

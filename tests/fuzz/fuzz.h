@@ -18,12 +18,12 @@ static inline char *fuzz_string(const uint8_t *data, size_t size)
 	return s;
 }
 
-#define FUZZ_CHECK(what) \
-	do { \
-		if (!(what)) { \
+#define FUZZ_CHECK(what)                                                                   \
+	do {                                                                               \
+		if (!(what)) {                                                             \
 			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
-			abort(); \
-		} \
+			abort();                                                           \
+		}                                                                          \
 	} while (0)
 
 #endif

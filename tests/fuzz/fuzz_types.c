@@ -1,4 +1,5 @@
-/* Every property type: the first byte chooses it, the second what is done, the rest is a value, an old value or a key. */
+/* Every property type: the first byte chooses it, the second what is done, the rest is a value, an old value or a key.
+ */
 #include "engine/types.h"
 
 #include "tests/fuzz/fuzz.h"

@@ -65,7 +65,8 @@ static void test_text(void)
 	unit_str(text_str(&t), "abcd5", "text grows");
 	for (int i = 0; i < 1000; i++)
 		text_addf(&t, "%0*d", i, 0);
-	unit_ok(text_ok(&t) == 0 && t.len == strlen(t.p) && t.len == 5 + 1000 * 999 / 2 + 1, "text_addf longer than the room");
+	unit_ok(text_ok(&t) == 0 && t.len == strlen(t.p) && t.len == 5 + 1000 * 999 / 2 + 1,
+		"text_addf longer than the room");
 	text_clear(&t);
 	unit_ok(t.len == 0 && t.p && !*t.p, "text_clear");
 	text_addn(&t, "a\0b", 3);
@@ -107,12 +108,34 @@ static void test_names(void)
 		const char *text;
 		int want;
 	} rows[] = {
-		{ "TERM", SIGTERM }, { "SIGTERM", SIGTERM }, { "sigterm", SIGTERM }, { "Kill", SIGKILL }, { "9", 9 }, { "64", 64 },
-		{ "cld", SIGCHLD }, { "IOT", SIGABRT }, { "io", SIGIO }, { "stkflt", SIGSTKFLT },
-		{ "RTMIN+3", 37 }, { "SIGRTMAX-1", 63 }, { "rtmin", 34 }, { "RTMAX", 64 },
-		{ "0", -EINVAL }, { "65", -EINVAL }, { "-9", -EINVAL }, { "", -EINVAL }, { "SIG", -EINVAL }, { "SIGSIGTERM", -EINVAL },
-		{ "TERMX", -EINVAL }, { "9 ", -EINVAL }, { "99999999999999999999", -EINVAL }, { "RTMIN-1", -EINVAL }, { "RTMIN+31", -EINVAL },
-		{ "RTMAX+1", -EINVAL }, { "RTMIN+", -EINVAL }, { "\xff", -EINVAL },
+		{ "TERM", SIGTERM },
+		{ "SIGTERM", SIGTERM },
+		{ "sigterm", SIGTERM },
+		{ "Kill", SIGKILL },
+		{ "9", 9 },
+		{ "64", 64 },
+		{ "cld", SIGCHLD },
+		{ "IOT", SIGABRT },
+		{ "io", SIGIO },
+		{ "stkflt", SIGSTKFLT },
+		{ "RTMIN+3", 37 },
+		{ "SIGRTMAX-1", 63 },
+		{ "rtmin", 34 },
+		{ "RTMAX", 64 },
+		{ "0", -EINVAL },
+		{ "65", -EINVAL },
+		{ "-9", -EINVAL },
+		{ "", -EINVAL },
+		{ "SIG", -EINVAL },
+		{ "SIGSIGTERM", -EINVAL },
+		{ "TERMX", -EINVAL },
+		{ "9 ", -EINVAL },
+		{ "99999999999999999999", -EINVAL },
+		{ "RTMIN-1", -EINVAL },
+		{ "RTMIN+31", -EINVAL },
+		{ "RTMAX+1", -EINVAL },
+		{ "RTMIN+", -EINVAL },
+		{ "\xff", -EINVAL },
 	};
 
 	unit_int(names_find(table, 3, "c"), 2, "names_find behind a hole");
@@ -128,10 +151,13 @@ static void test_units(void)
 
 	unit_ok(unit_seconds_parse("30", &v) == 0 && v == 30, "30 seconds");
 	unit_ok(unit_seconds_parse("31s", &v) == 0 && v == 31, "31s seconds");
-	unit_ok(unit_seconds_parse("s", &v) == -EINVAL && unit_seconds_parse("-1", &v) == -EINVAL && unit_seconds_parse("1.5", &v) == -EINVAL &&
-		unit_seconds_parse("", &v) == -EINVAL && unit_seconds_parse("1ss", &v) == -EINVAL && v == 31, "no seconds");
+	unit_ok(unit_seconds_parse("s", &v) == -EINVAL && unit_seconds_parse("-1", &v) == -EINVAL &&
+			unit_seconds_parse("1.5", &v) == -EINVAL && unit_seconds_parse("", &v) == -EINVAL &&
+			unit_seconds_parse("1ss", &v) == -EINVAL && v == 31,
+		"no seconds");
 	unit_ok(unit_seconds_parse("99999999999999999999", &v) == -ERANGE &&
-		unit_seconds_parse("000000000000000000000000000000000001s", &v) == -EINVAL, "seconds too long");
+			unit_seconds_parse("000000000000000000000000000000000001s", &v) == -EINVAL,
+		"seconds too long");
 	unit_ok(unit_cores_parse("50", 0, &v) == 0 && v == 0, "half of no processors");
 	unit_ok(unit_cores_parse("100", 4096, &v) == 0 && v == UINT64_C(4096000000000), "all of 4096 processors");
 	setenv("TZ", "UTC", 1);
@@ -149,15 +175,18 @@ static void test_name_check(void)
 		const char *name;
 		int want;
 	} rows[] = {
-		{ "a", 0 }, { "web-1", 0 }, { "A_b-c@d:e.f", 0 }, { "1", 0 }, { "selfie", 0 }, { "a.", 0 }, { "-", 0 },
-		{ "", -EINVAL }, { ".", -EINVAL }, { "..", -EINVAL }, { ".a", -EINVAL }, { "self", -EINVAL }, { "a b", -EINVAL },
-		{ "a/b", -EINVAL }, { "a\n", -EINVAL }, { "\xc3\xa9", -EINVAL }, { "a%b", -EINVAL }, { "a*", -EINVAL }, { " a", -EINVAL },
+		{ "a", 0 },         { "web-1", 0 },     { "A_b-c@d:e.f", 0 }, { "1", 0 },
+		{ "selfie", 0 },    { "a.", 0 },        { "-", 0 },           { "", -EINVAL },
+		{ ".", -EINVAL },   { "..", -EINVAL },  { ".a", -EINVAL },    { "self", -EINVAL },
+		{ "a b", -EINVAL }, { "a/b", -EINVAL }, { "a\n", -EINVAL },   { "\xc3\xa9", -EINVAL },
+		{ "a%b", -EINVAL }, { "a*", -EINVAL },  { " a", -EINVAL },
 	};
 	struct err err = {};
 	char name[NAME_COMPONENT_MAX + 2];
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		unit_ok(name_check(rows[i].name, &err) == rows[i].want && (!rows[i].want || err.kind == ERR_InvalidValue),
+		unit_ok(name_check(rows[i].name, &err) == rows[i].want &&
+				(!rows[i].want || err.kind == ERR_InvalidValue),
 			"name '%s' gives %d", rows[i].name, rows[i].want);
 	memset(name, 'a', sizeof(name));
 	name[NAME_COMPONENT_MAX] = 0;
@@ -172,22 +201,49 @@ static void test_path(void)
 	static const struct {
 		const char *path, *normal; /* normal NULL: it is normal itself */
 	} rows[] = {
-		{ "/", NULL }, { "/a", NULL }, { "/a/b", NULL }, { "/..a/.b/c..", NULL },
-		{ "", "." }, { ".", "." }, { "./", "." }, { "a", "a" }, { "a/", "a" }, { "a//b", "a/b" }, { "a/..", "." }, { "a/../..", ".." },
-		{ "../a/../..", "../.." }, { "../../a", "../../a" }, { "a/b/../c", "a/c" }, { "..", ".." }, { "../", ".." },
-		{ "//", "/" }, { "/.", "/" }, { "/..", "/" }, { "/../..", "/" }, { "/../a", "/a" }, { "/a/", "/a" }, { "//a", "/a" },
-		{ "/a/../b", "/b" }, { "/a/b/../..", "/" }, { "/a/./b", "/a/b" }, { "/a/..", "/" }, { "/a//", "/a" }, { "/...", NULL },
+		{ "/", NULL },
+		{ "/a", NULL },
+		{ "/a/b", NULL },
+		{ "/..a/.b/c..", NULL },
+		{ "", "." },
+		{ ".", "." },
+		{ "./", "." },
+		{ "a", "a" },
+		{ "a/", "a" },
+		{ "a//b", "a/b" },
+		{ "a/..", "." },
+		{ "a/../..", ".." },
+		{ "../a/../..", "../.." },
+		{ "../../a", "../../a" },
+		{ "a/b/../c", "a/c" },
+		{ "..", ".." },
+		{ "../", ".." },
+		{ "//", "/" },
+		{ "/.", "/" },
+		{ "/..", "/" },
+		{ "/../..", "/" },
+		{ "/../a", "/a" },
+		{ "/a/", "/a" },
+		{ "//a", "/a" },
+		{ "/a/../b", "/b" },
+		{ "/a/b/../..", "/" },
+		{ "/a/./b", "/a/b" },
+		{ "/a/..", "/" },
+		{ "/a//", "/a" },
+		{ "/...", NULL },
 	};
 	static const char *const joins[][3] = {
-		{ "/a", "b", "/a/b" }, { "/a/", "b", "/a/b" }, { "/a", "/b", "/a/b" }, { "/", "b", "/b" }, { "//", "//b", "/b" },
-		{ "", "b", "b" }, { "", "/b", "/b" }, { "a", "b/c", "a/b/c" }, { "/a", "", "/a" }, { "/", "", "/" }, { "", "", "" },
+		{ "/a", "b", "/a/b" }, { "/a/", "b", "/a/b" }, { "/a", "/b", "/a/b" }, { "/", "b", "/b" },
+		{ "//", "//b", "/b" }, { "", "b", "b" },       { "", "/b", "/b" },     { "a", "b/c", "a/b/c" },
+		{ "/a", "", "/a" },    { "/", "", "/" },       { "", "", "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *want = rows[i].normal ? rows[i].normal : rows[i].path;
 		autofree char *got = path_normalise(rows[i].path);
 		unit_str(got, want, rows[i].path);
-		unit_ok(path_is_normal(rows[i].path) == !rows[i].normal, "'%s' is%s normal", rows[i].path, rows[i].normal ? " not" : "");
+		unit_ok(path_is_normal(rows[i].path) == !rows[i].normal, "'%s' is%s normal", rows[i].path,
+			rows[i].normal ? " not" : "");
 		unit_ok(path_is_normal(got) == (got[0] == '/'), "'%s' normalised is normal", rows[i].path);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(joins); i++) {
@@ -217,8 +273,10 @@ static void test_log(void)
 	close(p[1]);
 	unit_int(fd_read_all(p[0], 100000, &t), 0, "the log can be read");
 	close(p[0]);
-	unit_ok(strstr(text_str(&t), "] warning: a 'x?y' b\n") && strstr(text_str(&t), " test["), "a log line has level, name and one line");
-	unit_ok(!strstr(text_str(&t), "not seen") && t.p[t.len - 1] == '\n' && t.len < 4096, "levels are kept apart, long lines cut");
+	unit_ok(strstr(text_str(&t), "] warning: a 'x?y' b\n") && strstr(text_str(&t), " test["),
+		"a log line has level, name and one line");
+	unit_ok(!strstr(text_str(&t), "not seen") && t.p[t.len - 1] == '\n' && t.len < 4096,
+		"levels are kept apart, long lines cut");
 	unit_ok(log_level_parse("debug", &level) == 0 && level == LOG_DEBUG, "log_level_parse");
 	unit_ok(log_level_parse("loud", &level) == -EINVAL && level == LOG_DEBUG, "log_level_parse of another word");
 	unit_str(log_level_name(LOG_INFO), "info", "log_level_name");

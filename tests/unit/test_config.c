@@ -31,7 +31,8 @@ static const struct {
 	{ "[daemon]\nlog_file =\n[container]\n[daemon]\nlog_level = debug\n", NULL },
 	{ "[container]\nextra_env = A=1;B=2; C=#3\n", NULL },
 	{ "[container]\nmax_total = x\n", "2: container.max_total: 'x': expected a number" },
-	{ "[container]\nmax_total = 99999999999999999999\n", "2: container.max_total: '99999999999999999999': out of range" },
+	{ "[container]\nmax_total = 99999999999999999999\n",
+	  "2: container.max_total: '99999999999999999999': out of range" },
 	{ "[container]\nmax_total = -1\n", "2: container.max_total: '-1': expected" },
 	{ "[container]\nmax_total =\n", "2: container.max_total: '': expected" },
 	{ "\n\n[container]\n# x\nmax = 5\n", "5: unknown option 'max' in section 'container'" },
@@ -47,11 +48,14 @@ static const struct {
 	{ "[container]\nextra_env =;A=1\n", "2: container.extra_env: the value holds a ';' at its beginning" },
 	{ "[container]\nextra_env = =1\n", "2: container.extra_env: '=1': expected a list" },
 	{ "[container]\ndefault_ulimit = bogus: 5\n", "2: container.default_ulimit: 'bogus: 5': expected limits" },
-	{ "[container]\nenable_start_parents = yes\n", "2: container.enable_start_parents: 'yes': expected true or false" },
+	{ "[container]\nenable_start_parents = yes\n",
+	  "2: container.enable_start_parents: 'yes': expected true or false" },
 	{ "[container]\nstdout_limit = 8X\n", "2: container.stdout_limit: '8X': expected bytes" },
 	{ "[container]\nstop_timeout = 5m\n", "2: container.stop_timeout: '5m': expected a time" },
 	{ "[daemon]\nlog_level = loud\n", "2: daemon.log_level: 'loud': expected error, warning" },
-	{ "[daemon]\nlog_file = a\x01" "b\n", "2: the line holds a control character" },
+	{ "[daemon]\nlog_file = a\x01"
+	  "b\n",
+	  "2: the line holds a control character" },
 	{ "[daemon]\n= b\n", "2: unknown option ''" },
 	{ "[daemon]\nmount = /a\nlog_level = loud\nbogus\n", "3: daemon.log_level" },
 };
@@ -78,7 +82,8 @@ static void test_rows(void)
 			continue;
 		}
 		at = strstr(err.text, rows[i].error);
-		if (!unit_ok(r == -EINVAL && at && at[-1] == ':' && strncmp(err.text, file, strlen(file)) == 0 && err.kind == ERR_InvalidValue,
+		if (!unit_ok(r == -EINVAL && at && at[-1] == ':' && strncmp(err.text, file, strlen(file)) == 0 &&
+				     err.kind == ERR_InvalidValue,
 			     "'%s' is refused with its place", rows[i].text))
 			printf("# got %d %s\n", r, err.text);
 		unit_ok(strcmp(text_str(&before), text_str(&after)) == 0, "'%s' changes nothing", rows[i].text);
@@ -116,7 +121,8 @@ static void test_long_lines(void)
 		text_addf(&t, "[container]\nextra_env = %s\n[daemon]\nlog_file = /x\n", value.p);
 		put(file, t.p, t.len);
 		config_init(&c);
-		ok = config_load(&c, file, &err) == 0 && strcmp(c.container_extra_env, value.p) == 0 && strcmp(c.daemon_log_file, "/x") == 0;
+		ok = config_load(&c, file, &err) == 0 && strcmp(c.container_extra_env, value.p) == 0 &&
+		     strcmp(c.daemon_log_file, "/x") == 0;
 		if (!ok || len + 7 >= 1000)
 			unit_ok(ok, "a value of %zu bytes is whole %s", value.len, err.text);
 		config_done(&c);
@@ -133,15 +139,18 @@ static void test_long_refused(void)
 	text_addf(&t, "[daemon]\n%0*d = 5\n", 300, 0);
 	put(file, t.p, t.len);
 	config_init(&c);
-	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, ":2: the line is too long to be cut"), "a long name is refused");
+	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, ":2: the line is too long to be cut"),
+		"a long name is refused");
 	text_clear(&t);
 	text_addf(&t, "[daemon]\nlog_file = a%*sb\n", 300, "");
 	put(file, t.p, t.len);
-	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, ":2: the line is too long to be cut"), "300 blanks are refused");
+	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, ":2: the line is too long to be cut"),
+		"300 blanks are refused");
 	text_clear(&t);
 	text_addf(&t, "[daemon]\nlog_file = %0*d\n", 70000, 0);
 	put(file, t.p, t.len);
-	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, ":2: the line is too long"), "70,000 bytes are refused");
+	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, ":2: the line is too long"),
+		"70,000 bytes are refused");
 	config_done(&c);
 	unlink(file);
 }
@@ -161,7 +170,8 @@ static void test_directory(void)
 	put(path, "[container]\nmax_total = 2\n", 26);
 	snprintf(path, sizeof(path), "%s/30-c.conf.bak", sub);
 	put(path, "bogus\n", 6);
-	unit_ok(config_load(&c, file, &err) == 0 && c.container_max_total == 3 && c.container_max_waiters == 1, "later files win");
+	unit_ok(config_load(&c, file, &err) == 0 && c.container_max_total == 3 && c.container_max_waiters == 1,
+		"later files win");
 	snprintf(path, sizeof(path), "%s/15.conf", sub);
 	put(path, "[container]\nmax_waiters = 7\nmax_total = x\n", 42);
 	unit_ok(config_load(&c, file, &err) == -EINVAL && strstr(err.text, path) && c.container_max_waiters == 1,
@@ -181,16 +191,22 @@ static void test_set_and_format(void)
 
 	config_init(&c);
 	config_init(&back);
-	unit_ok(strcmp(c.daemon_mount, "/porto") == 0 && c.container_stop_timeout == UINT64_C(30000000000) && c.daemon_cgroup_v2 && c.notes_fd == -1,
+	unit_ok(strcmp(c.daemon_mount, "/porto") == 0 && c.container_stop_timeout == UINT64_C(30000000000) &&
+			c.daemon_cgroup_v2 && c.notes_fd == -1,
 		"defaults");
 	unit_int(config_load(&c, file, &err), 0, "missing files are fine");
-	unit_ok(config_set(&c, "daemon", "watchdog", "1500ms", &err) == 0 && config_set(&c, "daemon", "mount", " /x ", &err) == 0 &&
-		config_set(&c, "container", "stdout_limit", "1536K", &err) == 0 &&
-		config_set(&c, "daemon", "read_only", "true", &err) == 0, "config_set");
-	unit_ok(c.daemon_watchdog == 1500000000 && strcmp(c.daemon_mount, "/x") == 0 && c.container_stdout_limit == 1536 * 1024 && c.daemon_read_only,
+	unit_ok(config_set(&c, "daemon", "watchdog", "1500ms", &err) == 0 &&
+			config_set(&c, "daemon", "mount", " /x ", &err) == 0 &&
+			config_set(&c, "container", "stdout_limit", "1536K", &err) == 0 &&
+			config_set(&c, "daemon", "read_only", "true", &err) == 0,
+		"config_set");
+	unit_ok(c.daemon_watchdog == 1500000000 && strcmp(c.daemon_mount, "/x") == 0 &&
+			c.container_stdout_limit == 1536 * 1024 && c.daemon_read_only,
 		"config_set gives the values");
-	unit_ok(config_set(&c, "daemon", "mount", "/a\n/b", &err) == -EINVAL && strcmp(c.daemon_mount, "/x") == 0, "a newline is refused");
-	unit_ok(config_set(&c, "x", "mount", "", &err) == -EINVAL && config_set(&c, "daemon", "x", "", NULL) == -EINVAL, "unknown ones are refused");
+	unit_ok(config_set(&c, "daemon", "mount", "/a\n/b", &err) == -EINVAL && strcmp(c.daemon_mount, "/x") == 0,
+		"a newline is refused");
+	unit_ok(config_set(&c, "x", "mount", "", &err) == -EINVAL && config_set(&c, "daemon", "x", "", NULL) == -EINVAL,
+		"unknown ones are refused");
 	config_format(&c, &shown);
 	put(file, shown.p, shown.len);
 	unit_int(config_load(&back, file, &err), 0, "what config_format shows can be read");
@@ -200,7 +216,8 @@ static void test_set_and_format(void)
 	put(file, help.p, help.len);
 	unit_int(config_load(&back, file, &err), 0, "what config_help shows can be read");
 	unit_ok(strstr(help.p, "# where the tree is mounted\nmount = /porto\n") && strstr(help.p, "watchdog = 15s\n") &&
-		strstr(help.p, "stdout_limit = 8M\n") && strstr(help.p, "default_aging_time = 86400\n"), "config_help says what each is");
+			strstr(help.p, "stdout_limit = 8M\n") && strstr(help.p, "default_aging_time = 86400\n"),
+		"config_help says what each is");
 	unlink(file);
 	config_done(&c);
 	config_done(&back);

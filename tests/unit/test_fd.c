@@ -41,17 +41,20 @@ static void test_read(void)
 	unit_int(file_read(at, "none", 7, &t), -ENOENT, "file_read of nothing");
 	unit_int(file_read_small(at, "f", buf, sizeof(buf)), -EFBIG, "file_read_small of more than fits");
 	put("f", "123456\n");
-	unit_ok(file_read_small(at, "f", buf, sizeof(buf)) == 6 && strcmp(buf, "123456") == 0, "file_read_small cuts the newline");
+	unit_ok(file_read_small(at, "f", buf, sizeof(buf)) == 6 && strcmp(buf, "123456") == 0,
+		"file_read_small cuts the newline");
 	put("f", "");
 	unit_ok(file_read_small(at, "f", buf, sizeof(buf)) == 0 && !*buf, "file_read_small of an empty file");
 	text_clear(&t);
-	unit_ok(file_read(AT_FDCWD, "/proc/self/maps", SIZE_MAX, &t) == 0 && t.len > 1000, "file_read of a kernel file");
+	unit_ok(file_read(AT_FDCWD, "/proc/self/maps", SIZE_MAX, &t) == 0 && t.len > 1000,
+		"file_read of a kernel file");
 	text_clear(&t);
 	for (int i = 0; i < 300000; i++)
 		text_addc(&t, (char)('a' + i % 26));
 	unit_int(file_replace(at, "big", t.p, t.len, 0600), 0, "file_replace of 300,000 bytes");
 	autotext struct text back = {};
-	unit_ok(file_read(at, "big", SIZE_MAX, &back) == 0 && back.len == t.len && memcmp(back.p, t.p, t.len) == 0, "which reads back");
+	unit_ok(file_read(at, "big", SIZE_MAX, &back) == 0 && back.len == t.len && memcmp(back.p, t.p, t.len) == 0,
+		"which reads back");
 }
 
 static void test_write(void)
@@ -59,10 +62,12 @@ static void test_write(void)
 	char buf[32];
 
 	put("f", "abc");
-	unit_ok(file_write(at, "f", "X") == 0 && file_read_small(at, "f", buf, sizeof(buf)) == 3, "file_write doesn't truncate");
+	unit_ok(file_write(at, "f", "X") == 0 && file_read_small(at, "f", buf, sizeof(buf)) == 3,
+		"file_write doesn't truncate");
 	unit_int(file_write(at, "none", "x"), -ENOENT, "file_write makes no file");
 	unit_int(file_write(AT_FDCWD, "/dev/full", "x"), -ENOSPC, "file_write gives the kernel's answer");
-	unit_ok(fd_set_cloexec(at, false) == 0 && fcntl(at, F_GETFD) == 0 && fd_set_cloexec(at, true) == 0 && fcntl(at, F_GETFD) == FD_CLOEXEC,
+	unit_ok(fd_set_cloexec(at, false) == 0 && fcntl(at, F_GETFD) == 0 && fd_set_cloexec(at, true) == 0 &&
+			fcntl(at, F_GETFD) == FD_CLOEXEC,
 		"fd_set_cloexec");
 	unit_int(fd_set_cloexec(-1, true), -EBADF, "fd_set_cloexec of nothing");
 }
@@ -75,12 +80,17 @@ static void test_replace(void)
 	umask(077);
 	unit_int(file_replace(at, "r", "one\n", 4, 0644), 0, "file_replace makes a file");
 	umask(022);
-	unit_ok(fstatat(at, "r", &st, 0) == 0 && (st.st_mode & 07777) == 0644, "with the mode given, whatever the umask");
+	unit_ok(fstatat(at, "r", &st, 0) == 0 && (st.st_mode & 07777) == 0644,
+		"with the mode given, whatever the umask");
 	put(".r.tmp", "left by a crash, and longer than what comes");
-	unit_ok(file_replace(at, "r", "two\n", 4, 0600) == 0 && file_read(at, "r", 100, &t) == 0 && strcmp(t.p, "two\n") == 0, "and replaces it");
-	unit_ok(!exists(".r.tmp") && fstatat(at, "r", &st, 0) == 0 && (st.st_mode & 07777) == 0600, "with nothing left beside it");
+	unit_ok(file_replace(at, "r", "two\n", 4, 0600) == 0 && file_read(at, "r", 100, &t) == 0 &&
+			strcmp(t.p, "two\n") == 0,
+		"and replaces it");
+	unit_ok(!exists(".r.tmp") && fstatat(at, "r", &st, 0) == 0 && (st.st_mode & 07777) == 0600,
+		"with nothing left beside it");
 	unit_ok(symlinkat("/etc/passwd", at, ".r.tmp") == 0 && file_replace(at, "r", "3", 1, 0600) == 0 &&
-		fstatat(at, "r", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode), "a symlink in its way is not followed");
+			fstatat(at, "r", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode),
+		"a symlink in its way is not followed");
 	mkdirat(at, "d", 0755);
 	unit_ok(file_replace(at, "d", "x", 1, 0600) == -EISDIR && !exists(".d.tmp"), "a directory isn't replaced");
 	char name[300];
@@ -104,8 +114,10 @@ static void test_replace_full(void)
 	}
 	at = openat(saved, "full", O_DIRECTORY | O_CLOEXEC);
 	unit_int(file_replace(at, "r", "old\n", 4, 0600), 0, "a file on a small filesystem");
-	unit_int(file_replace(at, "r", big, sizeof(big), 0600), -ENOSPC, "file_replace with more than there is room for");
-	unit_ok(file_read(at, "r", 100, &t) == 0 && strcmp(text_str(&t), "old\n") == 0 && !exists(".r.tmp"), "leaves the old file and no other");
+	unit_int(file_replace(at, "r", big, sizeof(big), 0600), -ENOSPC,
+		 "file_replace with more than there is room for");
+	unit_ok(file_read(at, "r", 100, &t) == 0 && strcmp(text_str(&t), "old\n") == 0 && !exists(".r.tmp"),
+		"leaves the old file and no other");
 	unit_int(file_replace(at, "r", big, 40000, 0600), 0, "and the room is free again");
 	close(at);
 	at = saved;
@@ -144,8 +156,9 @@ static void test_tree(void)
 	unit_ok(tree_remove(at, "f") == 0 && !exists("f"), "tree_remove of a file");
 	mkdirat(at, "t", 0755);
 	unit_ok(tree_remove(at, "t") == 0 && !exists("t"), "tree_remove of an empty directory");
-	unit_ok(tree_remove(at, ".") == -EINVAL && tree_remove(at, "..") == -EINVAL && tree_remove(at, "x/..") == -EINVAL &&
-		tree_remove(at, "x/./") == -EINVAL, "tree_remove of dots is refused");
+	unit_ok(tree_remove(at, ".") == -EINVAL && tree_remove(at, "..") == -EINVAL &&
+			tree_remove(at, "x/..") == -EINVAL && tree_remove(at, "x/./") == -EINVAL,
+		"tree_remove of dots is refused");
 
 	if (unit_int(make_deep("deep", DEEP), 0, "a tree of 5,000 levels"))
 		unit_ok(tree_remove(at, "deep") == 0 && !exists("deep"), "is removed");
@@ -153,9 +166,12 @@ static void test_tree(void)
 	mkdirat(at, "keep", 0755);
 	put("keep/file", "x");
 	make_deep("t", 3);
-	unit_ok(symlinkat("../keep", at, "t/link") == 0 && symlinkat("/", at, "t/root") == 0 && symlinkat("keep", at, "top") == 0, "links out of the tree");
+	unit_ok(symlinkat("../keep", at, "t/link") == 0 && symlinkat("/", at, "t/root") == 0 &&
+			symlinkat("keep", at, "top") == 0,
+		"links out of the tree");
 	unit_ok(tree_remove(at, "t") == 0 && !exists("t") && exists("keep/file"), "links in a tree are not followed");
-	unit_ok(tree_remove(at, "top") == 0 && !exists("top") && exists("keep/file"), "a link as the top is removed itself");
+	unit_ok(tree_remove(at, "top") == 0 && !exists("top") && exists("keep/file"),
+		"a link as the top is removed itself");
 	mkdirat(at, "a", 0755);
 	mkdirat(at, "a/b", 0755);
 	put("a/b/c", "");
@@ -204,7 +220,9 @@ static void test_from_process(void)
 	struct stat a, b;
 
 	fd = fd_from_process(self, at);
-	unit_ok(fd >= 0 && fstat(fd, &a) == 0 && fstat(at, &b) == 0 && a.st_ino == b.st_ino && fcntl(fd, F_GETFD) == FD_CLOEXEC, "fd_from_process");
+	unit_ok(fd >= 0 && fstat(fd, &a) == 0 && fstat(at, &b) == 0 && a.st_ino == b.st_ino &&
+			fcntl(fd, F_GETFD) == FD_CLOEXEC,
+		"fd_from_process");
 	unit_int(fd_from_process(self, 9999), -EBADF, "fd_from_process of a number that isn't open");
 }
 

@@ -94,7 +94,8 @@ static void test_timer_handlers(void)
 	loop_at(loop, &b.timer, 2);
 	loop_at(loop, &c.timer, 3);
 	loop_once(loop, 0);
-	unit_ok(fired == 2 && order[0] == 1 && order[1] == 3, "a handler cancels another timer; one armed again waits for the next round");
+	unit_ok(fired == 2 && order[0] == 1 && order[1] == 3,
+		"a handler cancels another timer; one armed again waits for the next round");
 	loop_once(loop, 0);
 	loop_once(loop, 0);
 	loop_once(loop, 0);
@@ -105,7 +106,8 @@ static void test_timer_handlers(void)
 	loop_once(loop, 1000);
 	while (a.timer.slot)
 		loop_once(loop, 1000);
-	unit_ok(clock_mono() - start >= 20 * MSEC && clock_mono() - start < 900 * MSEC, "loop_after waits as long as it should");
+	unit_ok(clock_mono() - start >= 20 * MSEC && clock_mono() - start < 900 * MSEC,
+		"loop_after waits as long as it should");
 	start = clock_mono();
 	loop_after(loop, &a.timer, UINT64_MAX);
 	loop_once(loop, 10);
@@ -155,7 +157,8 @@ static void test_descriptors(void)
 	pair[0]->victim = pair[1];
 	pair[1]->victim = pair[0];
 	loop_once(loop, 100);
-	unit_ok(pair[0]->seen + pair[1]->seen == 1 && c->seen == 1, "an event of an entry deleted in the same round is not delivered");
+	unit_ok(pair[0]->seen + pair[1]->seen == 1 && c->seen == 1,
+		"an event of an entry deleted in the same round is not delivered");
 	for (int i = 0; i < 2; i++) {
 		loop_del(loop, &pair[i]->f);
 		if (pair[i]->seen)
@@ -177,7 +180,7 @@ static void test_descriptors(void)
 /* ---- threads ---- */
 
 #define POSTERS 8
-#define POSTS 2000
+#define POSTS   2000
 
 static unsigned next_of[POSTERS], posts_in_order, posts_seen;
 static pthread_t loop_thread;
@@ -219,7 +222,8 @@ static void test_posts(void)
 	unit_int(loop_run(loop), 0, "loop_run ends by loop_stop");
 	for (int i = 0; i < POSTERS; i++)
 		pthread_join(threads[i], NULL);
-	unit_ok(posts_seen == POSTERS * POSTS && posts_in_order == posts_seen, "posts of 8 threads come all, in order, in the loop's thread");
+	unit_ok(posts_seen == POSTERS * POSTS && posts_in_order == posts_seen,
+		"posts of 8 threads come all, in order, in the loop's thread");
 }
 
 static unsigned echoes;

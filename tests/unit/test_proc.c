@@ -49,15 +49,19 @@ static void test_self(void)
 	unit_ok(proc_start_time(getpid(), &start) == 0 && start > 0, "proc_start_time");
 	/* Parentheses and blanks in the name must not confuse the fields. */
 	prctl(PR_SET_NAME, ") S 1 2 (3");
-	unit_ok(proc_start_time(getpid(), &again) == 0 && again == start && proc_parent(getpid()) == getppid(), "a name that looks like fields");
+	unit_ok(proc_start_time(getpid(), &again) == 0 && again == start && proc_parent(getpid()) == getppid(),
+		"a name that looks like fields");
 	fd = proc_open(getpid(), start);
 	unit_ok(fd >= 0 && !proc_is_gone(fd) && (fcntl(fd, F_GETFD) & FD_CLOEXEC), "proc_open");
 	close(fd);
 	unit_int(proc_open(getpid(), start + 1), -ESRCH, "proc_open with another start time");
-	unit_ok(proc_open(0, 0) == -ESRCH && proc_open(-1, 0) == -ESRCH && proc_open(0x3fffffff, 0) < 0, "proc_open of no process");
-	unit_ok(proc_boot_id(id) == 0 && proc_boot_id(other) == 0 && strlen(id) == 36 && strcmp(id, other) == 0, "proc_boot_id");
+	unit_ok(proc_open(0, 0) == -ESRCH && proc_open(-1, 0) == -ESRCH && proc_open(0x3fffffff, 0) < 0,
+		"proc_open of no process");
+	unit_ok(proc_boot_id(id) == 0 && proc_boot_id(other) == 0 && strlen(id) == 36 && strcmp(id, other) == 0,
+		"proc_boot_id");
 	unit_ok(proc_inner_pid(getpid(), &inner) == 0 && inner == getpid(), "proc_inner_pid in our own namespace");
-	unit_ok(proc_inner_pid(0x3fffffff, &inner) == -ESRCH && proc_start_time(0x3fffffff, &start) == -ESRCH && proc_parent(0x3fffffff) == -ESRCH,
+	unit_ok(proc_inner_pid(0x3fffffff, &inner) == -ESRCH && proc_start_time(0x3fffffff, &start) == -ESRCH &&
+			proc_parent(0x3fffffff) == -ESRCH,
 		"a pid that nobody has");
 }
 
@@ -80,9 +84,11 @@ static void test_child(void)
 	unit_ok(fd >= 0 && !proc_is_gone(fd), "a child by pidfd");
 	unit_int(proc_signal(fd, SIGKILL), 0, "proc_signal");
 	waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
-	unit_ok(proc_is_gone(fd) && proc_start_time(pid, &dead) == 0 && dead == start, "a zombie is gone and still has its start time");
+	unit_ok(proc_is_gone(fd) && proc_start_time(pid, &dead) == 0 && dead == start,
+		"a zombie is gone and still has its start time");
 	waitpid(pid, &status, 0);
-	unit_ok(proc_is_gone(fd) && proc_signal(fd, SIGKILL) == -ESRCH && proc_open(pid, start) == -ESRCH, "reaped, it is nobody");
+	unit_ok(proc_is_gone(fd) && proc_signal(fd, SIGKILL) == -ESRCH && proc_open(pid, start) == -ESRCH,
+		"reaped, it is nobody");
 	close(fd);
 }
 

@@ -4,8 +4,8 @@
 #include "tests/unit/unit.h"
 
 static const char *const values[] = {
-	"", "a", "a b", " a", "a ", "  ", " ", "\t", "a\t", "\\", "\\ ", "\\n", "a\nb", "\n", "\r\n", "a\\", "a = b", "# a", "=",
-	"\\\n\ta\\", "\x01\xff", "sh -c \"exit 42\"",
+	"",    "a",    "a b", " a",   "a ",  "  ",    " ",   "\t", "a\t",       "\\",       "\\ ",
+	"\\n", "a\nb", "\n",  "\r\n", "a\\", "a = b", "# a", "=",  "\\\n\ta\\", "\x01\xff", "sh -c \"exit 42\"",
 };
 
 struct seen {
@@ -42,7 +42,8 @@ static void test_round_trip(void)
 		spec_line_format(&t, "env[A]", values[i]);
 		r = spec_parse(t.p, t.len, keep, &s, &line);
 		unit_ok(r == 0 && s.lines == 1 && strcmp(s.name, "env[A]") == 0 && strcmp(s.value, values[i]) == 0 &&
-			strchr(t.p, '\n') == t.p + t.len - 1, "value '%s' is one line and reads back", values[i]);
+				strchr(t.p, '\n') == t.p + t.len - 1,
+			"value '%s' is one line and reads back", values[i]);
 		seen_done(&s);
 	}
 }
@@ -87,7 +88,8 @@ int main(void)
 		if (ok && rows[i].name)
 			ok = strcmp(s.name, rows[i].name) == 0 && strcmp(s.value, rows[i].value) == 0;
 		if (!unit_ok(ok, "spec '%s'", rows[i].text))
-			printf("# %d line %zu lines %zu '%s' '%s'\n", r, at, s.lines, s.name ? s.name : "", s.value ? s.value : "");
+			printf("# %d line %zu lines %zu '%s' '%s'\n", r, at, s.lines, s.name ? s.name : "",
+			       s.value ? s.value : "");
 		seen_done(&s);
 	}
 	unit_ok(spec_parse("a = b\nc = d\n", 12, keep, &stop, &line) == -EBUSY && line == 1 && stop.lines == 1,

@@ -1,4 +1,4 @@
-/* Every property type: what it takes, what it refuses, how it shows it, and that what it shows reads back to the same. */
+/* Every property type: what it takes and refuses, how it shows it, and that what it shows reads back to the same. */
 #include "engine/types.h"
 
 #include <sys/resource.h>
@@ -322,15 +322,17 @@ static void test_laws(const struct prop_type *type, const char *name, union valu
 	type->format(v, &shown);
 	/* As the engine does with every value it is given. */
 	trimmed = shown.p ? text_trim(shown.p) : (char *)"";
-	if (!unit_ok(type->parse(trimmed, &back) == 0 && type->equal(v, &back), "%s '%s' shown reads back to the same", type->name,
-		     name))
+	if (!unit_ok(type->parse(trimmed, &back) == 0 && type->equal(v, &back), "%s '%s' shown reads back to the same",
+		     type->name, name))
 		return;
 	type->format(&back, &again);
-	unit_ok(strcmp(trimmed, *text_str(&again) ? text_trim(again.p) : "") == 0, "%s '%s' shows the same again", type->name, name);
+	unit_ok(strcmp(trimmed, *text_str(&again) ? text_trim(again.p) : "") == 0, "%s '%s' shows the same again",
+		type->name, name);
 	release(type, &back);
 	if (type->copy) {
 		copy = (union value){};
-		unit_ok(type->copy(v, &copy) == 0 && type->equal(v, &copy), "%s '%s' equals its copy", type->name, name);
+		unit_ok(type->copy(v, &copy) == 0 && type->equal(v, &copy), "%s '%s' equals its copy", type->name,
+			name);
 		release(type, &copy);
 	}
 }
@@ -348,11 +350,13 @@ static void test_row(const struct row *row)
 	if (!unit_ok(r == row->error, "%s '%s' gives %d", row->type->name, row->text, row->error))
 		printf("# got %d\n", r);
 	if (r < 0) {
-		unit_ok(memcmp(&v, &untouched, sizeof(v)) == 0, "%s '%s' refused leaves the result alone", row->type->name, row->text);
+		unit_ok(memcmp(&v, &untouched, sizeof(v)) == 0, "%s '%s' refused leaves the result alone",
+			row->type->name, row->text);
 		return;
 	}
 	row->type->format(&v, &shown);
-	if (row->error == 0 && !unit_ok(strcmp(text_str(&shown), want) == 0, "%s '%s' is shown", row->type->name, row->text)) {
+	if (row->error == 0 &&
+	    !unit_ok(strcmp(text_str(&shown), want) == 0, "%s '%s' is shown", row->type->name, row->text)) {
 		printf("# got '");
 		unit_print(text_str(&shown));
 		printf("'\n");
@@ -371,7 +375,8 @@ static void test_all_types(void)
 			n += rows[i].type == type;
 		unit_ok(n > 0 && type->name && type->expected, "type %s has rows here", type->name);
 		if (type->copy)
-			unit_ok(type->copy(&zero, &copy) == 0 && type->equal(&zero, &copy), "%s: the empty value can be copied", type->name);
+			unit_ok(type->copy(&zero, &copy) == 0 && type->equal(&zero, &copy),
+				"%s: the empty value can be copied", type->name);
 		release(type, &copy);
 		release(type, &zero);
 		release(type, &zero);
@@ -382,7 +387,7 @@ struct key_row {
 	const struct prop_type *type;
 	const char *old, *key, *text; /* text NULL: get */
 	int error;
-	const char *want;             /* the whole value after a set, or what get gives */
+	const char *want; /* the whole value after a set, or what get gives */
 };
 
 static const struct key_row key_rows[] = {
@@ -448,8 +453,8 @@ static void test_key(const struct key_row *row)
 			release(row->type, &v);
 		}
 	}
-	if (!unit_ok(r == row->error && strcmp(text_str(&got), row->want) == 0, "%s '%s' [%s] %s%s", row->type->name, row->old,
-		     row->key, row->text ? "= " : "is read", row->text ? row->text : ""))
+	if (!unit_ok(r == row->error && strcmp(text_str(&got), row->want) == 0, "%s '%s' [%s] %s%s", row->type->name,
+		     row->old, row->key, row->text ? "= " : "is read", row->text ? row->text : ""))
 		printf("# got %d '%s'\n", r, text_str(&got));
 	release(row->type, &old);
 }
@@ -485,8 +490,8 @@ static void test_append(void)
 			r = type->append(&old, append_rows[i].text, &v);
 		if (r == 0)
 			type->format(&v, &got);
-		unit_ok(r == append_rows[i].error && strcmp(text_str(&got), append_rows[i].want) == 0, "%s '%s' >> '%s'", type->name,
-			append_rows[i].old, append_rows[i].text);
+		unit_ok(r == append_rows[i].error && strcmp(text_str(&got), append_rows[i].want) == 0,
+			"%s '%s' >> '%s'", type->name, append_rows[i].old, append_rows[i].text);
 		release(type, &old);
 		if (r == 0)
 			release(type, &v);
@@ -530,9 +535,11 @@ static void test_helpers(void)
 	const char *why = NULL;
 	char name[200];
 
-	unit_ok(pairs_set(&m, "b", "2") == 0 && pairs_set(&m, "a", "1") == 0 && pairs_set(&m, "c", "3") == 0 && pairs_set(&m, "b", "4") == 0,
+	unit_ok(pairs_set(&m, "b", "2") == 0 && pairs_set(&m, "a", "1") == 0 && pairs_set(&m, "c", "3") == 0 &&
+			pairs_set(&m, "b", "4") == 0,
 		"pairs_set adds and replaces");
-	unit_ok(m.k.n == 3 && m.v.n == 3 && strcmp(m.k.p[0], "a") == 0 && strcmp(pairs_get(&m, "b"), "4") == 0, "pairs are sorted");
+	unit_ok(m.k.n == 3 && m.v.n == 3 && strcmp(m.k.p[0], "a") == 0 && strcmp(pairs_get(&m, "b"), "4") == 0,
+		"pairs are sorted");
 	pairs_unset(&m, "a");
 	pairs_unset(&m, "zz");
 	unit_ok(m.k.n == 2 && !pairs_get(&m, "a") && !m.k.p[2] && !m.v.p[2], "pairs_unset removes");
@@ -541,7 +548,8 @@ static void test_helpers(void)
 
 	unit_int(ulimit_resource("nofile"), RLIMIT_NOFILE, "ulimit_resource nofile");
 	unit_int(ulimit_resource("bogus"), -EINVAL, "ulimit_resource bogus");
-	unit_ok(ulimit_values("8192 unlimited", &soft, &hard) == 0 && soft == 8192 && hard == RLIM_INFINITY, "ulimit_values");
+	unit_ok(ulimit_values("8192 unlimited", &soft, &hard) == 0 && soft == 8192 && hard == RLIM_INFINITY,
+		"ulimit_values");
 	unit_ok(ulimit_values("", &soft, &hard) == -EINVAL && soft == 8192, "ulimit_values of nothing");
 
 	unit_int(label_check("TEST.a", "x", &why), 0, "label_check takes TEST.a");

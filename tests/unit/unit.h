@@ -1,6 +1,6 @@
 /*
- * tests/unit/unit.h: the whole harness. unit_ok reports one test as a TAP line; main returns unit_end(), which closes with
- * 'N passed, N failed'. A program is rows {text, errno, value} and one loop over them.
+ * tests/unit/unit.h: the whole harness. unit_ok reports one test as a TAP line; main returns unit_end(), which closes
+ * with 'N passed, N failed'. A program is rows {text, errno, value} and one loop over them.
  */
 #ifndef TESTS_UNIT_UNIT_H
 #define TESTS_UNIT_UNIT_H
