@@ -21,10 +21,12 @@ function mask_regexp(mask,    i, c, r) {
 	return "^" r "$"
 }
 function size(bytes,    unit) {
+	bytes += 0
 	for (unit = 1; bytes >= 1024 && unit < 7; unit++) bytes /= 1024
 	return sprintf(bytes == int(bytes) ? "%d%s" : "%.1f%s", bytes, substr("BKMGTPE", unit, 1))
 }
 function duration(seconds,    s) {
+	seconds += 0 # what was cut out of a line compares as text
 	if (seconds < 60) return sprintf("%gs", seconds)
 	s = int(seconds)
 	if (s < 86400) return sprintf("%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60)
