@@ -2,20 +2,27 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "engine/engine.h"
+#include "portofs/mount.h"
 #include "portofs/super.h"
+#include "portofs/takeover.h"
 #include "portofs/worker.h"
 
 #define STOP_TIMEOUT_MSEC 60000
+#define UPGRADE_TIMEOUT_MSEC 20000
 #define MSEC_USEC 1000u
+#define LOG_BYTES (8 << 20) /* of the log nobody named: longer, it begins anew at a start */
+#define INHERITED_MAX 256
 
 static int cmd_serve(struct invocation *inv)
 {
@@ -32,39 +39,54 @@ static int cmd_worker(struct invocation *inv)
 	return worker_main(inv->conf, &h);
 }
 
-/* The daemon's side: away from the terminal, its words in a file. */
+static int cmd_resume(struct invocation *inv)
+{
+	return super_resume(inv->conf, inv->again, inv->args);
+}
+
+/* The daemon's words, when the configuration names no file for them. */
+static int open_log(const struct config *conf)
+{
+	autofree char *path = path_join(conf->daemon_state_dir, "portod.log");
+	struct stat st;
+	int fd;
+
+	if (conf->daemon_log_file[0] || !path)
+		return -ENOENT;
+	(void)mkdir(conf->daemon_state_dir, 0755);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LOG_BYTES)
+		(void)!ftruncate(fd, 0);
+	return fd;
+}
+
+/* The daemon's side: away from the terminal and from whatever else its starter had open. */
 static int become_daemon(struct invocation *inv, int ready)
 {
-	autofree char *log = path_join(inv->conf->daemon_state_dir, "portod.log");
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), fd = -1;
+	autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = open_log(inv->conf);
 
 	setsid();
-	if (inv->conf->daemon_log_file[0] == '\0' && log != NULL) {
-		(void)mkdir(inv->conf->daemon_state_dir, 0755);
-		fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	}
-	dup2(null, 0);
-	dup2(null, 1);
-	dup2(fd >= 0 ? fd : null, 2);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(log >= 0 ? log : null, STDERR_FILENO);
+	for (int fd = STDERR_FILENO + 1; fd < INHERITED_MAX; fd++)
+		if (!(fcntl(fd, F_GETFD) & FD_CLOEXEC))
+			close(fd);
 	if (chdir("/") < 0)
 		return EXIT_FAILURE;
 	return super_main(inv->conf, inv->again, ready);
 }
 
-static int cmd_start(struct invocation *inv)
+/* In a process of its own. 0, or what kept it from serving in answer. */
+static int start(struct invocation *inv, char *answer, size_t size)
 {
-	char answer[1024] = "";
-	int ready[2], pid = super_running(inv->conf);
-	ssize_t n;
+	int ready[2];
+	ssize_t n = 0;
 	pid_t child;
 
-	if (pid > 0) {
-		printf("portod is running already (pid %d)\n", pid);
-		return EXIT_SUCCESS;
-	}
 	if (pipe2(ready, O_CLOEXEC) < 0 || (child = fork()) < 0) {
-		perror("portod");
-		return EXIT_FAILURE;
+		snprintf(answer, size, "%s", strerror(errno));
+		return -EAGAIN;
 	}
 	if (child == 0) {
 		close(ready[0]);
@@ -73,11 +95,38 @@ static int cmd_start(struct invocation *inv)
 		_exit(become_daemon(inv, ready[1]));
 	}
 	close(ready[1]);
-	n = read(ready[0], answer, sizeof(answer) - 1);
-	answer[n > 0 ? n : 0] = '\0';
+	do
+		n = read(ready[0], answer, size - 1);
+	while (n < 0 && errno == EINTR);
+	answer[MAX(n, 0)] = 0;
+	close(ready[0]);
 	if (strcmp(answer, "ok") == 0)
+		return 0;
+	if (!answer[0])
+		snprintf(answer, size, "it ended without a word");
+	return -EIO;
+}
+
+static bool is_running_already(const struct config *conf)
+{
+	struct pid_info holder;
+
+	if (takeover_holder(conf, &holder) <= 0)
+		return false;
+	printf("portod is running already (pid %d)\n", holder.pid);
+	return true;
+}
+
+static int cmd_start(struct invocation *inv)
+{
+	char answer[1024];
+
+	if (is_running_already(inv->conf))
 		return EXIT_SUCCESS;
-	fprintf(stderr, "portod: cannot start: %s\n", answer[0] != '\0' ? answer : "it ended without a word");
+	/* Somebody else's start may have come first. */
+	if (start(inv, answer, sizeof(answer)) == 0 || is_running_already(inv->conf))
+		return EXIT_SUCCESS;
+	fprintf(stderr, "portod: cannot start: %s\n", answer);
 	return EXIT_FAILURE;
 }
 
@@ -98,26 +147,52 @@ static void destroy_containers(const struct config *conf)
 		usleep(MSEC_USEC);
 }
 
+/* There is no supervisor; but a worker may serve on without one, or a dead mount be left. */
+static int stop_rest(const struct config *conf)
+{
+	struct handover h;
+	autoclose int worker = -1;
+	bool found = worker_find(conf, &h, &worker) > 0;
+
+	if (found)
+		takeover_end_worker(worker);
+	if (tree_is_dead(conf->daemon_mount)) {
+		(void)tree_unmount(conf->daemon_mount, false);
+		found = true;
+	}
+	takeover_remove_files(conf);
+	if (!found)
+		printf("portod is not running\n");
+	return EXIT_SUCCESS;
+}
+
+static bool ends(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, STOP_TIMEOUT_MSEC) > 0;
+}
+
 static int cmd_stop(struct invocation *inv)
 {
-	bool containers = inv->args[0] != NULL && strcmp(inv->args[0], "--containers") == 0;
-	int pid = super_running(inv->conf);
-	autoclose int fd = -1;
+	bool containers = inv->args[0] && strcmp(inv->args[0], "--containers") == 0;
+	struct pid_info holder;
+	autoclose int pidfd = -1;
 
-	if (pid <= 0) {
-		printf("portod is not running\n");
-		return EXIT_SUCCESS;
+	if (inv->args[0] && !containers) {
+		fprintf(stderr, "portod: stop: expected --containers or nothing\n");
+		return 2;
 	}
-	fd = proc_open(pid, 0);
-	if (fd < 0)
+	if (takeover_holder(inv->conf, &holder) <= 0)
+		return stop_rest(inv->conf);
+	pidfd = proc_open(holder.pid, holder.start);
+	if (pidfd < 0)
 		return EXIT_SUCCESS;
 	if (containers)
 		destroy_containers(inv->conf);
-	(void)proc_signal(fd, SIGTERM);
-	for (int i = 0; i < STOP_TIMEOUT_MSEC && !proc_is_gone(fd); i++)
-		usleep(MSEC_USEC);
-	if (!proc_is_gone(fd)) {
-		fprintf(stderr, "portod: pid %d does not end\n", pid);
+	(void)proc_signal(pidfd, SIGTERM);
+	if (!ends(pidfd)) {
+		fprintf(stderr, "portod: pid %d does not end\n", holder.pid);
 		return EXIT_FAILURE;
 	}
 	if (containers) {
@@ -139,36 +214,67 @@ static int worker_pid(const struct config *conf)
 
 static int cmd_status(struct invocation *inv)
 {
-	int pid = super_running(inv->conf), worker = worker_pid(inv->conf);
+	int worker = worker_pid(inv->conf);
+	struct pid_info holder;
+	char since[32] = "";
+	struct tm tm;
 
-	if (pid <= 0) {
+	if (takeover_holder(inv->conf, &holder) <= 0) {
 		printf("portod is not running%s\n", worker > 0 ? ", but a worker serves on: portod start takes over" : "");
 		return EXIT_FAILURE;
 	}
-	printf("portod is running: pid %d, worker %d, mounted at %s\n", pid, worker, inv->conf->daemon_mount);
+	if (localtime_r(&(time_t){ (time_t)holder.since }, &tm))
+		strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("portod is running: pid %d, worker %d, mounted at %s, since %s\n", holder.pid, worker,
+	       inv->conf->daemon_mount, since);
 	return EXIT_SUCCESS;
+}
+
+/* The supervisor would refuse a file that doesn't run, but only in its log. */
+static bool is_program_there(int pid)
+{
+	char link[32], exe[4096];
+	ssize_t n;
+	char *tail;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+	n = readlink(link, exe, sizeof(exe) - 1);
+	exe[MAX(n, 0)] = 0;
+	tail = strstr(exe, " (deleted)");
+	if (tail)
+		*tail = 0;
+	if (access(exe, X_OK) == 0)
+		return true;
+	fprintf(stderr, "portod: %s: %s\n", exe, strerror(errno));
+	return false;
 }
 
 static int cmd_upgrade(struct invocation *inv)
 {
-	int pid = super_running(inv->conf), old = worker_pid(inv->conf);
 	autofree char *version = path_join(inv->conf->daemon_mount, ".porto/version");
-	autoclose int fd = -1;
+	int old = worker_pid(inv->conf);
+	struct pid_info holder = {};
+	autoclose int pidfd = -1;
 	char buf[64];
 
-	fd = pid > 0 ? proc_open(pid, 0) : -1;
-	if (fd < 0 || proc_signal(fd, SIGHUP) < 0) {
+	if (takeover_holder(inv->conf, &holder) > 0)
+		pidfd = proc_open(holder.pid, holder.start);
+	if (pidfd < 0 || !version) {
 		fprintf(stderr, "portod: not running\n");
 		return EXIT_FAILURE;
 	}
-	for (int i = 0; i < STOP_TIMEOUT_MSEC; i++) {
+	if (!is_program_there(holder.pid))
+		return EXIT_FAILURE;
+	(void)proc_signal(pidfd, SIGHUP);
+	for (int i = 0; i < UPGRADE_TIMEOUT_MSEC && !proc_is_gone(pidfd); i++) {
 		int now = worker_pid(inv->conf);
 
-		if (now > 0 && now != old && version != NULL && file_read_small(AT_FDCWD, version, buf, sizeof(buf)) > 0)
+		/* Answered: that worker serves. */
+		if (now > 0 && now != old && file_read_small(AT_FDCWD, version, buf, sizeof(buf)) > 0)
 			return EXIT_SUCCESS;
 		usleep(MSEC_USEC);
 	}
-	fprintf(stderr, "portod: no new worker serves\n");
+	fprintf(stderr, "portod: no new worker serves; its log says why\n");
 	return EXIT_FAILURE;
 }
 
@@ -236,6 +342,7 @@ static const struct {
 	{ "help-properties", cmd_help_properties, "print the property table: readme, man or tsv" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this" },
+	{ "resume", cmd_resume, NULL },
 	{ "worker", cmd_worker, NULL },
 };
 

@@ -93,6 +93,7 @@ struct shm {
 	uint32_t layout;
 	uint32_t mount_tag;               /* 15 bits, not 0: tells this mount's cookies from another's */
 	uint64_t started;                 /* clock_boot() of the mount */
+	char mount[4096];                 /* where; the configuration may say otherwise by now */
 	bool made_dir;                    /* the mount point was made by us */
 
 	_Atomic uint32_t generation;      /* workers ever started */

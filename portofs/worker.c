@@ -17,6 +17,9 @@
 #include "portofs/park.h"
 
 #define HEARTBEAT_NSEC UINT64_C(1000000000)
+/* What is freed goes back to the kernel: a worker is small between two large answers. */
+#define GIVE_BACK_BYTES (128 << 10)
+#define INHERITED_MAX 256
 
 struct worker {
 	struct fs fs;
@@ -64,10 +67,11 @@ static int watch_signals(struct worker *w)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	/* A terminal's signals go to the whole group; the supervisor says what becomes of us. */
+	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	w->signals = (struct loop_fd){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal, .arg = w };
 	return w->signals.fd < 0 ? -errno : loop_add(w->fs.loop, &w->signals, EPOLLIN);
 }
@@ -136,6 +140,16 @@ static void tear_down(struct worker *w)
 	loop_free(w->fs.loop);
 }
 
+/* What was open by chance in whoever started the supervisor. The log's descriptor is its own again: see main.c. */
+static void close_others(const struct handover *h)
+{
+	for (int fd = STDERR_FILENO + 1; fd < INHERITED_MAX; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+		if (flags >= 0 && !(flags & FD_CLOEXEC) && fd != h->fuse && fd != h->mem && fd != h->notes)
+			close(fd);
+	}
+}
+
 int worker_main(struct config *conf, const struct handover *h)
 {
 	static struct worker w;
@@ -143,6 +157,9 @@ int worker_main(struct config *conf, const struct handover *h)
 	int r;
 
 	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, GIVE_BACK_BYTES);
+	mallopt(M_TRIM_THRESHOLD, GIVE_BACK_BYTES);
+	close_others(h);
 	prctl(PR_SET_NAME, "portod-worker");
 	(void)fd_set_cloexec(h->fuse, true);
 	(void)fd_set_cloexec(h->mem, true);

@@ -1,0 +1,48 @@
+/*
+ * tests/polls.c: reads a file, polls it, and prints what poll says and what the file then holds, again and again.
+ * usage: polls FILE TIMES MSEC     a line each: `ready VALUE`, `changed VALUE` (POLLPRI) or `timeout`
+ * Before the first poll it prints `reading VALUE`.
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "base/defs.h"
+
+static void say(const char *what, int fd)
+{
+	char buf[256];
+	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
+
+	if (n < 0)
+		err(1, "read");
+	buf[n] = 0;
+	buf[strcspn(buf, "\n")] = 0;
+	printf("%s %s\n", what, buf);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	struct pollfd p = { .events = POLLPRI };
+	int r;
+
+	if (argc != 4)
+		errx(2, "usage: polls FILE TIMES MSEC");
+	p.fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+	if (p.fd < 0)
+		err(1, "%s", argv[1]);
+	say("reading", p.fd);
+	for (int i = atoi(argv[2]); i > 0; i--) {
+		r = poll(&p, 1, atoi(argv[3]));
+		if (r < 0)
+			err(1, "poll");
+		if (r == 0)
+			puts("timeout");
+		else
+			say(p.revents & POLLPRI ? "changed" : "ready", p.fd);
+		fflush(stdout);
+	}
+	return 0;
+}
