@@ -13,6 +13,9 @@
 #define NSEC UINT64_C(1000000000)
 #define STATUS_POLL_NSEC UINT64_C(5000000)
 
+static void on_report(void *arg, uint32_t events);
+static void timed_out(void *arg);
+
 /* ---- before anything is made ---- */
 
 static int check_mode(struct ct *ct, struct err *err)
@@ -197,6 +200,42 @@ static int failed_text(struct ct *ct, const struct init_status *st, struct err *
 	return err_set(err, ERR_Unknown, "the start was killed before the command ran");
 }
 
+/* What is awaited once there is a process. */
+static int watch_task(struct ct *ct)
+{
+	int r;
+
+	ct->report.fn = on_report;
+	ct->report.arg = ct;
+	ct->timer = (struct loop_timer){ .fn = timed_out, .arg = ct };
+	r = loop_add(ct->e->loop, &ct->report, EPOLLIN);
+	if (r == 0)
+		r = loop_after(ct->e->loop, &ct->timer, ct->e->conf->container_start_timeout);
+	return r == 0 ? task_watch(ct) : r;
+}
+
+/* The engine that had made the process died before it told it what to do: nothing has happened yet, and all that is missing is
+ * another process. */
+static void spawn_again(struct ct *ct)
+{
+	struct err err = {};
+	int r;
+
+	loop_cancel(ct->e->loop, &ct->timer);
+	close_report(ct);
+	task_unwatch(ct);
+	ct->pid = 0;
+	ct->task_gone = false;
+	r = spawn_task(ct, 0, &err);
+	if (r == 0) {
+		r = watch_task(ct);
+		if (r < 0)
+			err_sys(&err, -r, "container %s", ct->name);
+	}
+	if (r < 0)
+		start_failed(ct, &err);
+}
+
 void start_check_report(struct ct *ct)
 {
 	struct init_status st;
@@ -212,6 +251,10 @@ void start_check_report(struct ct *ct)
 		ct = ct_find(e, id);
 		if (ct != NULL && respawn)
 			children_respawn(ct);
+		return;
+	}
+	if (st.phase == STATUS_FAILED && st.kind == ERR_PortodReloaded) {
+		spawn_again(ct);
 		return;
 	}
 	failed_text(ct, &st, &err);
@@ -285,14 +328,7 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 		started(ct);
 		return ENGINE_PENDING;
 	}
-	ct->report.fn = on_report;
-	ct->report.arg = ct;
-	ct->timer = (struct loop_timer){ .fn = timed_out, .arg = ct };
-	r = loop_add(ct->e->loop, &ct->report, EPOLLIN);
-	if (r == 0)
-		r = loop_after(ct->e->loop, &ct->timer, ct->e->conf->container_start_timeout);
-	if (r == 0)
-		r = task_watch(ct);
+	r = watch_task(ct);
 	if (r < 0) {
 		err_sys(err, -r, "container %s", ct->name);
 		start_failed(ct, err);

@@ -151,7 +151,7 @@ static int ops_read(struct init *in)
 		have += (size_t)n;
 	}
 	if (have == 0)
-		return init_fail_list(in, "no operations: the daemon has gone", "");
+		return init_fail(in, ERR_PortodReloaded, EAGAIN, "no operations: the daemon has gone", NULL, NULL);
 	in->ops = in->next = at;
 	in->end = at + have;
 	in->room = room;

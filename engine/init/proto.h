@@ -3,7 +3,8 @@
  *
  * porto-init is executed (from a sealed memfd, as comm "porto-init") already inside its new pid, ipc, uts and mount
  * namespaces (the engine's clone3 made or joined them) with three descriptors:
- *     INIT_OPS_FD     a pipe (or file) with the operations, read to its end; an empty list is a failure
+ *     INIT_OPS_FD     a pipe (or file) with the operations, read to its end; an empty list (the engine died before it wrote one,
+ *                     so nothing has been done) is the failure PortodReloaded, and the next engine starts it again
  *     INIT_REPORT_FD  the write end of a pipe; its closing wakes the engine, which then reads the status file
  *     INIT_STATUS_FD  the container's status file, STATUS_SIZE bytes already allocated (so ENOSPC can't lose a status)
  * and whatever the operations name by number. All others are closed before the command runs.
