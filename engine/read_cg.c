@@ -327,15 +327,24 @@ int apply_ulimit(struct ct *ct, const union value *v, struct err *err)
 
 /* ---- cgroups themselves ---- */
 
+/* Where it lives: a job in its parent's. NULL: it has no cgroups now. */
+static const struct cg *home_cg(const struct ct *ct)
+{
+	while (ct->cg.path == NULL && ct->state != CT_STOPPED && ct->parent != NULL)
+		ct = ct->parent;
+	return ct->cg.path != NULL ? &ct->cg : NULL;
+}
+
 int read_cgroups(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
+	const struct cg *home = home_cg(ct);
 	bool found = false;
 
-	for (int i = 0; i < CG_CTLS; i++) {
+	for (int i = 0; home != NULL && i < CG_CTLS; i++) {
 		autotext struct text dir = {};
 		const char *name = cg_name((enum cg_ctl)i);
 
-		if (cg_dir(ct->e->cgroups, &ct->cg, (enum cg_ctl)i, &dir) < 0 || (key != NULL && strcmp(key, name) != 0))
+		if (cg_dir(ct->e->cgroups, home, (enum cg_ctl)i, &dir) < 0 || (key != NULL && strcmp(key, name) != 0))
 			continue;
 		found = true;
 		if (key != NULL)
@@ -343,6 +352,8 @@ int read_cgroups(struct ct *ct, const char *key, struct text *out, struct err *e
 		else
 			text_addf(out, "%s%s: %s", out->len > 0 ? "; " : "", name, text_str(&dir));
 	}
+	if (key != NULL && !found && home == NULL)
+		return err_set_no(err, ERR_InvalidState, ENODATA, "cgroups[%.50s]: a stopped container has none", key);
 	if (key != NULL && !found)
 		return err_set(err, ERR_InvalidProperty, "cgroups[%.50s]: no such hierarchy", key);
 	return 0;
@@ -385,11 +396,12 @@ int read_controllers(struct ct *ct, const char *key, struct text *out, struct er
 
 int read_knob(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
+	const struct cg *home = home_cg(ct);
 	int r;
 
 	if (ct_is_root(ct))
 		return err_set(err, ERR_InvalidValue, "%.100s: not for the host", key);
-	r = cg_knob(ct->e->cgroups, &ct->cg, key, out);
+	r = home != NULL ? cg_knob(ct->e->cgroups, home, key, out) : -ENOENT;
 	if (r == -ENOENT || r == -EINVAL)
 		return err_set(err, ERR_InvalidValue, "%.100s: no such cgroup file here", key);
 	if (r < 0)

@@ -68,7 +68,7 @@ test_end() {
 		destroy_all && no_leaks || rc=1
 		timeout "$((30 * PORTO_SLOW))" "${DAEMON[@]}" stop --containers >&2 || rc=1
 		! grep -qs " $PORTO_ROOT " /proc/self/mounts || fail 'still mounted after portod stop' || rc=1
-		no_sanitizer_reports || rc=1
+		no_sanitizer_reports && no_crashes || rc=1
 		[ "$rc" -eq 0 ] || tail -n 50 "$DAEMON_LOG" >&2 || :
 	fi
 	test_purge "$TEST_DIR" || rc=1
@@ -180,6 +180,11 @@ no_sanitizer_reports() {
 		[ ! -e "$report" ] || fail "$(cat "$report")" || rc=1
 	done
 	return "$rc"
+}
+
+# A worker that crashes is replaced before anybody notices; kill -9 is the tests' own doing.
+no_crashes() {
+	! grep -E 'worker [0-9]+ ended: signal' "$DAEMON_LOG" | grep -v 'signal 9$' >&2 || fail 'a worker has crashed'
 }
 
 # Removes by force what a file made: TEST_DIR is in the command line of every process of its daemon.
