@@ -139,7 +139,8 @@ struct ct {
 };
 
 #define CT_HASH 4096u
-#define UID_ERRORS 64u
+#define LAST_ERRORS 64u
+#define UNDOS 16u
 
 struct engine {
 	struct loop *loop;
@@ -162,7 +163,9 @@ struct engine {
 	struct waiting *waiting;  /* of `.porto/wait[...]` */
 	struct event_log *log;
 	struct replay *replay;  /* uniques found in the records at start */
-	struct uid_error { uid_t uid; char *text; } uid_errors[UID_ERRORS];
+	struct last_error { uid_t uid; pid_t pid; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
+	struct undo { uint32_t ct; uint64_t cookie; struct snapshot before; } undo[UNDOS]; /* cookie 0: free */
+	unsigned undo_next;
 	struct counters { uint64_t created, started, start_failed, destroyed, died, oom, respawned, errors; } counters;
 	int restored, adopted, swept;
 };
@@ -222,6 +225,10 @@ void cg_list_foreign(struct engine *e, struct text *out); /* cgroups below our r
 void properties_format(struct text *out);
 
 extern char engine_readme_path[]; /* beside the running binary; "" if none */
+
+/* What `.porto/error` says to this reader: the last error of its own process (a shell that looks why its echo was refused
+ * must not see another's), else the last one of its user; "" if none. */
+const char *engine_last_error(const struct engine *e, const struct engine_cred *who);
 
 /* The nearest container up (itself included) that has a task whose namespaces can be joined; NULL: the host's. */
 struct ct *ct_task_owner(struct ct *ct);

@@ -46,10 +46,10 @@ static int read_destroying(const struct daemon_call *c, struct text *out)
 
 static int read_uid_error(const struct daemon_call *c, struct text *out)
 {
-	const struct uid_error *u = &c->e->uid_errors[c->who->uid % UID_ERRORS];
+	const char *text = engine_last_error(c->e, c->who);
 
-	if (u->text != NULL && u->uid == c->who->uid)
-		text_addf(out, "%s\n", u->text);
+	if (text[0] != '\0')
+		text_addf(out, "%s\n", text);
 	return 0;
 }
 
@@ -172,7 +172,7 @@ static int read_wait_any(const struct daemon_call *c, struct text *out)
 {
 	if (c->key == NULL)
 		return err_set(c->err, ERR_InvalidValue, "wait: expected wait[NAME;...]");
-	return wait_any(c->e, c->cookie, c->key, out, c->err);
+	return wait_any(c->e, c->who, c->cookie, c->key, out, c->err);
 }
 
 /* ---- counters ---- */

@@ -192,8 +192,12 @@ void engine_free(struct engine *e)
 		close(e->work_fd);
 	if (e->init_fd >= 0)
 		close(e->init_fd);
-	for (size_t i = 0; i < UID_ERRORS; i++)
+	for (size_t i = 0; i < LAST_ERRORS; i++) {
 		free(e->uid_errors[i].text);
+		free(e->pid_errors[i].text);
+	}
+	for (size_t i = 0; i < UNDOS; i++)
+		snapshot_done(&e->undo[i].before);
 	if (e->cgroups != NULL)
 		cg_close(e->cgroups);
 	free(e);
@@ -201,10 +205,15 @@ void engine_free(struct engine *e)
 
 /* ---- errors ---- */
 
+static void keep_error(struct last_error *slot, const struct engine_cred *who, const char *text)
+{
+	free(slot->text);
+	*slot = (struct last_error){ .uid = who->uid, .pid = who->pid, .text = strdup(text) };
+}
+
 void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err)
 {
-	struct ct *ct = n->dir == DIR_CT ? ct_find(e, n->ct) : NULL;
-	struct uid_error *u = &e->uid_errors[who->uid % UID_ERRORS];
+	struct ct *ct = n != NULL && n->dir == DIR_CT ? ct_find(e, n->ct) : NULL;
 	char text[ERR_TEXT_MAX + 64];
 	autotext struct text line = {};
 
@@ -220,10 +229,21 @@ void engine_note_error(struct engine *e, const struct engine_cred *who, const st
 	if (ct != NULL && !ct_is_root(ct)) {
 		free(ct->error);
 		ct->error = strdup(line.p);
+		if (!ct->destroying)
+			(void)save_ct(ct, 0, 0, NULL);
 	}
-	free(u->text);
-	u->uid = who->uid;
-	u->text = text_take(&line);
+	keep_error(&e->uid_errors[who->uid % LAST_ERRORS], who, line.p);
+	keep_error(&e->pid_errors[(unsigned)who->pid % LAST_ERRORS], who, line.p);
+}
+
+const char *engine_last_error(const struct engine *e, const struct engine_cred *who)
+{
+	const struct last_error *own = &e->pid_errors[(unsigned)who->pid % LAST_ERRORS];
+	const struct last_error *uid = &e->uid_errors[who->uid % LAST_ERRORS];
+
+	if (own->text != NULL && own->pid == who->pid && own->uid == who->uid)
+		return own->text;
+	return uid->text != NULL && uid->uid == who->uid ? uid->text : "";
 }
 
 static int refused(struct engine *e, const struct engine_cred *who, uint32_t ct, int r, const struct err *err)
@@ -429,6 +449,14 @@ void engine_cancel(struct engine *e, uint64_t cookie)
 {
 	if (!fsm_cancel(e, cookie) && !wait_cancel(e, cookie))
 		(void)event_cancel(e, cookie);
+}
+
+bool engine_is_freezing(struct engine *e, pid_t pid)
+{
+	for (const struct ct *ct = cred_home(e, pid); ct != NULL; ct = ct->parent)
+		if (ct->frozen || ct->op == OP_PAUSE)
+			return true;
+	return false;
 }
 
 int engine_hold(struct engine *e, uint32_t id, uint64_t cookie)

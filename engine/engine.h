@@ -4,9 +4,9 @@
  * The engine owns the containers. It is driven from one thread, by the loop it was given; it never touches /porto
  * itself. It speaks in ids, file numbers and bytes, never in pointers into portofs.
  *
- * Calls return 0 or more when they are done, a negative errno when refused (the sentence goes to the container's
- * `error` file, the caller's uid's `.porto/error`, and *err), or ENGINE_PENDING: the answer comes later, once, through
- * events->done(cookie). The cookie is the FUSE request's `unique` without the resend bit; it is also the key under
+ * Calls return 0 or more when they are done, a negative errno when refused (the sentence goes to `.porto/error` as the caller
+ * sees it, to *err and, unless it was but a read, to the container's `error`), or ENGINE_PENDING: the answer comes later,
+ * once, through events->done(cookie). The cookie is the FUSE request's `unique` without the resend bit; it is also the key under
  * which a change is remembered (in the same atomic write as the change), so that a request replayed after a crash gets
  * the answer it would have got, and does nothing twice. Cookie 0 is never remembered.
  */
@@ -149,15 +149,31 @@ int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *
 ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		     char *buf, size_t size, uint64_t off, struct err *err);
 
-/* Gives the file this value; append adds an entry to a list or map (EINVAL for other types). ENGINE_PENDING for FILE_ACTION. */
+/*
+ * Gives the file this value; append adds an entry to a list or map (EINVAL for other types). ENGINE_PENDING for FILE_ACTION.
+ * extends: cookie of the write whose value this one is the longer form of, 0 if none. If this one is refused and nothing else has
+ * changed the container since, what that one had changed is taken back too: a value that comes in pieces is set as a whole.
+ */
+struct engine_value {
+	const char *buf;
+	size_t len;
+	bool append;
+	uint64_t extends;
+};
 int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
-		 const char *buf, size_t len, bool append, struct err *err);
+		 const struct engine_value *value, struct err *err);
 
-/* Puts a sentence into the container's `error` and the uid's: for refusals made in portofs (lost handles, over-long values). */
+/* Puts a sentence into the container's `error` (unless n is NULL) and `.porto/error`: for refusals made in portofs. */
 void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err);
 
 /* The pending call's client was interrupted or died: forget it. What was begun goes on. Does not call done. */
 void engine_cancel(struct engine *e, uint64_t cookie);
+
+/*
+ * The container that this process lives in, or one above, is to be frozen: the process can't stand still before it has its
+ * answer.
+ */
+bool engine_is_freezing(struct engine *e, pid_t pid);
 
 /* `weak`: one more / one less descriptor holds the container; both remember cookie. */
 int engine_hold(struct engine *e, uint32_t ct, uint64_t cookie);

@@ -243,11 +243,12 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
 	if (n->dir == DIR_DAEMON)
 		r = read_daemon(e, who, cookie, n, out, err);
 	else if (n->file == PROP_wait)
-		r = wait_one(ct, cookie, out, err);
+		r = wait_one(ct, who, cookie, out, err);
 	else
 		r = prop_read(ct, n->file, key, out, err);
+	/* `cat *` must not wipe out why the last write was refused */
 	if (r < 0)
-		engine_note_error(e, who, n, err);
+		engine_note_error(e, who, NULL, err);
 	else if (r == 0 && n->dir == DIR_CT && n->file != PROP_wait && !is_whole_text(n->file) &&
 		 !(n->file == PROP_error && out->len == 0))
 		text_addc(out, '\n');
@@ -272,16 +273,40 @@ ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t c
 		return event_pread(e, cookie, buf, size, off);
 	r = output_pread(ct, n->file == PROP_stdout ? 1 : 2, buf, size, off, err);
 	if (r < 0)
-		engine_note_error(e, who, n, err);
+		engine_note_error(e, who, NULL, err);
+	return r;
+}
+
+/* The value's earlier parts, if there were any, are in force: if the whole is refused they don't stay. */
+static int write_prop(struct change *c, const struct engine_value *value)
+{
+	autosaved struct snapshot before = {};
+	bool has_parts = undo_take(c->ct, value->extends, &before);
+	int r;
+
+	if (memchr(value->buf, '\0', value->len) != NULL)
+		r = err_set(c->err, ERR_InvalidValue, "%s: a zero byte in the value", props[c->prop].name);
+	else
+		r = prop_write(c);
+
+	if (!has_parts)
+		return r;
+	if (r < 0) {
+		snapshot_restore(&before);
+		(void)save_ct(c->ct, c->cookie, r, NULL);
+	} else {
+		undo_keep(c->ct, c->cookie, &before);
+	}
 	return r;
 }
 
 int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
-		 const char *buf, size_t len, bool append, struct err *err)
+		 const struct engine_value *value, struct err *err)
 {
 	struct ct *ct = node_ct(e, n);
-	autofree char *key = node_key(n), *whole = malloc(len + 1);
-	struct change c = { .ct = ct, .prop = n->file, .who = who, .cookie = cookie, .key = key, .append = append, .err = err };
+	autofree char *key = node_key(n), *whole = malloc(value->len + 1);
+	struct change c = { .ct = ct, .prop = n->file, .who = who, .cookie = cookie, .key = key, .append = value->append,
+			    .err = err };
 	uint32_t id;
 	int r;
 
@@ -294,18 +319,16 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
 			return ENGINE_PENDING;
 		return r;
 	}
-	memcpy(whole, buf, len);
-	whole[len] = '\0';
+	memcpy(whole, value->buf, value->len);
+	whole[value->len] = '\0';
 	c.text = text_trim(whole);
 	c.len = strlen(c.text);
-	if (memchr(buf, '\0', len) != NULL) {
-		r = err_set(err, ERR_InvalidValue, "a zero byte in the value");
-	} else if (n->dir == DIR_DAEMON) {
+	if (n->dir == DIR_DAEMON) {
 		struct daemon_call d = { .e = e, .who = who, .cookie = cookie, .key = key, .err = err };
 
 		r = daemon_rows[n->file].write(&d, c.text);
 	} else {
-		r = prop_write(&c);
+		r = write_prop(&c, value);
 	}
 	if (c.taken_fd > 0)
 		close(c.taken_fd - 1);

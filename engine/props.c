@@ -237,9 +237,11 @@ int prop_write(struct change *c)
 	if (r < 0)
 		return err_sys(c->err, -r, "%s", props[c->prop].name);
 	r = prop_change(c);
-	if (r < 0)
-		return r;
-	return snapshot_commit(c->ct, &old, c->cookie, c->err);
+	if (r == 0)
+		r = snapshot_commit(c->ct, &old, c->cookie, c->err);
+	if (r == 0)
+		undo_keep(c->ct, c->cookie, &old);
+	return r;
 }
 
 int prop_load(struct ct *ct, int prop, const char *text, struct err *err)

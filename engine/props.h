@@ -124,6 +124,11 @@ int snapshot_commit(struct ct *ct, struct snapshot *s, uint64_t cookie, struct e
 void snapshot_done(struct snapshot *s);
 #define autosaved __attribute__((cleanup(snapshot_done)))
 
+/* undo.c: keeps what was before the write `cookie`, taking it; cookie 0: not at all. */
+void undo_keep(struct ct *ct, uint64_t cookie, struct snapshot *before);
+/* Gives it back, once, if that write was the last change made to the container. */
+bool undo_take(struct ct *ct, uint64_t cookie, struct snapshot *ret);
+
 /* Pushes every set property with an apply function: at start, after the cgroups were made. */
 int props_apply_all(struct ct *ct, struct err *err);
 

@@ -147,6 +147,8 @@ static void load_own(struct restoring *r, const char *name, const char *value)
 		ct->has_cg = ct->cg_killed = ct->cg.path != NULL; /* perhaps: what is slower is right in any case */
 	} else if (strcmp(name, "pid") == 0) {
 		load_pid(ct, value);
+	} else if (strcmp(name, "error") == 0) {
+		ct->error = strdup(value);
 	} else if (strcmp(name, "start_error") == 0) {
 		ct->start_error = strdup(value);
 	} else if (sscanf(name, "stream%d", &n) == 1 && n >= 0 && n < 3) {

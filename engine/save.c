@@ -123,6 +123,8 @@ static void record(const struct ct *ct, struct text *out)
 	add_u64(out, "respawns", ct->respawns);
 	if (ct->start_error != NULL)
 		spec_line_format(out, ".start_error", ct->start_error);
+	if (ct->error != NULL)
+		spec_line_format(out, ".error", ct->error);
 	for (int i = 0; i < PROP_COUNT; i++) {
 		autotext struct text value = {};
 

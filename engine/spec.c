@@ -81,7 +81,10 @@ int props_spec_write(struct change *c)
 			return err_set(c->err, ERR_InvalidValue, "spec: line %zu: expected `name = value`", line);
 		return err_wrap(c->err, r, "spec: line %zu", line);
 	}
-	return snapshot_commit(c->ct, &old, c->cookie, c->err);
+	r = snapshot_commit(c->ct, &old, c->cookie, c->err);
+	if (r == 0)
+		undo_keep(c->ct, c->cookie, &old);
+	return r;
 }
 
 int read_spec(struct ct *ct, const char *key, struct text *out, struct err *err)

@@ -1,15 +1,18 @@
 #include "engine/wait.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/cred.h"
 
 #define NSEC_PER_MSEC UINT64_C(1000000)
 
 struct waiting {
 	struct waiting *next;
 	uint64_t cookie;
+	struct engine_cred who;
 	struct strv masks;       /* of `.porto/wait[...]` */
 	struct engine *e;
 	struct loop_timer timer; /* its time-out */
@@ -47,7 +50,7 @@ static void waiting_free(struct waiting *w)
 	free(w);
 }
 
-int wait_one(struct ct *ct, uint64_t cookie, struct text *out, struct err *err)
+int wait_one(struct ct *ct, const struct engine_cred *who, uint64_t cookie, struct text *out, struct err *err)
 {
 	struct waiting *w;
 
@@ -61,7 +64,7 @@ int wait_one(struct ct *ct, uint64_t cookie, struct text *out, struct err *err)
 	w = calloc(1, sizeof(*w));
 	if (w == NULL)
 		return err_sys(err, ENOMEM, "wait");
-	*w = (struct waiting){ .next = ct->waiting, .cookie = cookie, .e = ct->e };
+	*w = (struct waiting){ .next = ct->waiting, .cookie = cookie, .who = *who, .e = ct->e };
 	ct->waiting = w;
 	ct->waiting_count++;
 	return ENGINE_PENDING;
@@ -91,6 +94,29 @@ static int wait_parse(const char *spec, struct strv *masks, uint64_t *msec, stru
 	return 0;
 }
 
+/* self and self/x -> the caller's container's name before it. */
+static int resolve_self(struct engine *e, const struct engine_cred *who, struct strv *masks)
+{
+	for (size_t i = 0; i < masks->n; i++) {
+		const struct ct *home;
+		char *full;
+
+		if (strncmp(masks->p[i], "self", 4) != 0 || (masks->p[i][4] != '/' && masks->p[i][4] != '\0'))
+			continue;
+		home = cred_home(e, who->pid);
+		if (asprintf(&full, "%s%s", home->parent != NULL ? home->name : "", masks->p[i] + (home->parent != NULL ? 4 : 5)) < 0)
+			return -ENOMEM;
+		free(masks->p[i]);
+		masks->p[i] = full;
+	}
+	return 0;
+}
+
+static bool is_mask(const char *text)
+{
+	return strpbrk(text, "*?[") != NULL;
+}
+
 static bool matches(const struct waiting *w, const struct ct *ct)
 {
 	for (size_t i = 0; i < w->masks.n; i++)
@@ -112,7 +138,8 @@ static void timed_out(void *arg)
 	e->events->done(e->events_arg, cookie, 0, "", 0);
 }
 
-int wait_any(struct engine *e, uint64_t cookie, const char *spec, struct text *out, struct err *err)
+int wait_any(struct engine *e, const struct engine_cred *who, uint64_t cookie, const char *spec, struct text *out,
+	     struct err *err)
 {
 	struct waiting *w = calloc(1, sizeof(*w));
 	uint64_t msec = UINT64_MAX;
@@ -122,9 +149,12 @@ int wait_any(struct engine *e, uint64_t cookie, const char *spec, struct text *o
 		return err_sys(err, ENOMEM, "wait");
 	w->e = e;
 	w->cookie = cookie;
+	w->who = *who;
 	r = wait_parse(spec, &w->masks, &msec, err);
+	if (r == 0 && resolve_self(e, who, &w->masks) < 0)
+		r = err_sys(err, ENOMEM, "wait");
 	for (size_t i = 0; r == 0 && i < w->masks.n; i++)
-		if (strpbrk(w->masks.p[i], "*?[") == NULL && ct_find_name(e, w->masks.p[i]) == NULL)
+		if (!is_mask(w->masks.p[i]) && ct_find_name(e, w->masks.p[i]) == NULL)
 			r = err_set(err, ERR_ContainerDoesNotExist, "container %.200s does not exist", w->masks.p[i]);
 	for (struct ct *ct = r == 0 ? ct_next(e->root, NULL) : NULL; ct != NULL; ct = ct_next(e->root, ct))
 		if (matches(w, ct) && wait_is_over(ct)) {
@@ -149,7 +179,18 @@ int wait_any(struct engine *e, uint64_t cookie, const char *spec, struct text *o
 	return ENGINE_PENDING;
 }
 
-static void answer_own(struct ct *ct, int result)
+/* The answer that it is gone, with its sentence for the reader alone. */
+static void answer_gone(struct waiting *w, const char *name)
+{
+	struct err err = {};
+	int r = err_set(&err, ERR_ContainerDoesNotExist, "container %s was destroyed", name);
+
+	engine_note_error(w->e, &w->who, NULL, &err);
+	w->e->events->done(w->e->events_arg, w->cookie, r, NULL, 0);
+	waiting_free(w);
+}
+
+static void answer_own(struct ct *ct)
 {
 	struct waiting *w = ct->waiting;
 	char line[32];
@@ -163,7 +204,7 @@ static void answer_own(struct ct *ct, int result)
 	while (w != NULL) {
 		struct waiting *next = w->next;
 
-		ct->e->events->done(ct->e->events_arg, w->cookie, result, line, result < 0 ? 0 : (size_t)n);
+		ct->e->events->done(ct->e->events_arg, w->cookie, 0, line, (size_t)n);
 		waiting_free(w);
 		w = next;
 	}
@@ -195,14 +236,37 @@ void wait_notify(struct ct *ct)
 			continue;
 		if (!wait_is_over(it))
 			continue;
-		answer_own(it, 0);
+		answer_own(it);
 		answer_masks(it);
 	}
 }
 
+static bool names(const struct waiting *w, const struct ct *ct)
+{
+	for (size_t i = 0; i < w->masks.n; i++)
+		if (strcmp(w->masks.p[i], ct->name) == 0)
+			return true;
+	return false;
+}
+
 void wait_drop(struct ct *ct)
 {
-	answer_own(ct, -ENOENT);
+	for (struct waiting *w = ct->waiting, *next; w != NULL; w = next) {
+		next = w->next;
+		answer_gone(w, ct->name);
+	}
+	ct->waiting = NULL;
+	ct->waiting_count = 0;
+	for (struct waiting **p = &ct->e->waiting; *p != NULL;) {
+		struct waiting *w = *p;
+
+		if (!names(w, ct)) {
+			p = &w->next;
+			continue;
+		}
+		*p = w->next;
+		answer_gone(w, ct->name);
+	}
 }
 
 static bool cancel_in(struct waiting **list, uint64_t cookie)

@@ -10,12 +10,16 @@
 /* stopped, dead, respawning, or meta with nothing running below. */
 bool wait_is_over(struct ct *ct);
 /* The state now, or ENGINE_PENDING. -EAGAIN past the cap of waiters. */
-int wait_one(struct ct *ct, uint64_t cookie, struct text *out, struct err *err);
-/* spec: "MASK;MASK...[,MSEC]" with % for /. The name found, or ENGINE_PENDING. */
-int wait_any(struct engine *e, uint64_t cookie, const char *spec, struct text *out, struct err *err);
+int wait_one(struct ct *ct, const struct engine_cred *who, uint64_t cookie, struct text *out, struct err *err);
+/*
+ * spec: "MASK;MASK...[,MSEC]" with % for /; self is the caller's container. The name found, or ENGINE_PENDING. Readers that have
+ * named a container which then is destroyed hear ContainerDoesNotExist, as they would have if it had gone before.
+ */
+int wait_any(struct engine *e, const struct engine_cred *who, uint64_t cookie, const char *spec, struct text *out,
+	     struct err *err);
 /* fsm tells of every change of state. */
 void wait_notify(struct ct *ct);
-/* The container goes: its readers hear ContainerDoesNotExist (-ENOENT). */
+/* The container goes: who waits for it hears ContainerDoesNotExist (-ENOENT). */
 void wait_drop(struct ct *ct);
 bool wait_cancel(struct engine *e, uint64_t cookie);
 /* fnmatch with path names; "***" matches all, also as prefix or suffix. */

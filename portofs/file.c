@@ -215,7 +215,7 @@ static int order(struct fs *fs, const struct piece *p, struct err *err)
 		engine_note_error(fs->engine, p->who, p->node, err);
 		return -err->no;
 	}
-	return engine_write(fs->engine, p->who, fs->cookie, p->node, p->buf, p->len, false, err);
+	return engine_write(fs->engine, p->who, fs->cookie, p->node, &(struct engine_value){ .buf = p->buf, .len = p->len }, err);
 }
 
 void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)

@@ -60,6 +60,12 @@ struct fs {
 	uint32_t *parked_by_cookie; /* heads of chains: slot + 1 */
 	uint32_t slots_used;
 	uint32_t slot_hint;         /* all below are in use */
+	struct interrupted {
+		uint64_t cookie;
+		bool told;          /* the kernel has said so, and will not again */
+	} *interrupted;             /* parked requests to be looked at again: interrupt.c */
+	size_t interrupted_count, interrupted_room;
+	struct loop_timer interrupt_timer;
 	struct file_names names[ENGINE_DIRS];
 	struct snapshot snapshots[SNAPSHOTS];
 	size_t snapshot_bytes;

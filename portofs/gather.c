@@ -82,6 +82,7 @@ static int add(struct fs *fs, struct gather *g, const struct piece *p, struct er
 	g->tail = (uint32_t)(base + p->len);
 	g->touched = MAX(g->touched, g->tail);
 	g->append = p->append;
+	g->extends = base && !g->held && g->result >= 0 ? atomic_load(&g->cookie) : 0;
 	g->done = false;
 	atomic_store(&g->cookie, fs->cookie);
 	return 0;
@@ -96,6 +97,7 @@ static void keep_error(struct gather *g, int ret, const struct err *err)
 
 static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
 {
+	struct engine_value value = { .buf = g->data, .len = g->tail, .append = p->append, .extends = g->extends };
 	int r;
 
 	/* An entry can't be taken back, so one that looks cut is not even tried. */
@@ -104,7 +106,7 @@ static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct 
 		g->len = g->tail;
 		return 0;
 	}
-	r = engine_write(fs->engine, p->who, fs->cookie, p->node, g->data, g->tail, p->append, err);
+	r = engine_write(fs->engine, p->who, fs->cookie, p->node, &value, err);
 	if (r >= 0) {
 		g->held = false;
 		g->len = p->append ? 0 : g->tail;
@@ -154,7 +156,8 @@ void gather_close(struct fs *fs, const struct piece *p)
 		return;
 	if (g->held && g->append) {
 		/* Refused or not, nobody hears it but the error file, and the engine writes that. */
-		(void)engine_write(fs->engine, p->who, fs->cookie, p->node, g->data, g->len, true, &err);
+		(void)engine_write(fs->engine, p->who, fs->cookie, p->node,
+				   &(struct engine_value){ .buf = g->data, .len = g->len, .append = true }, &err);
 	} else if (g->held) {
 		err_set_no(&err, g->err_kind, (int)g->err_no, "%s", g->err_text);
 		engine_note_error(fs->engine, p->who, p->node, &err);

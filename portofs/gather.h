@@ -3,8 +3,9 @@
  *
  * Shells and tools cut a value at 512 bytes to 128 KiB, echo -e at lines. So the first write of a handle, at offset 0,
  * is applied at once, since nobody looks at what close says; the next one, where that ended, applies both as one value,
- * and so on. A first part that is refused and was cut by its tool (a full buffer, no newline at the end) is held: taken,
- * but not in force until the next write; when none comes before the close, the refusal goes to the error file.
+ * and so on; when that is refused, what the parts before it had set is taken back too. A part that is refused and was cut
+ * by its tool (a full buffer, no newline at the end) is held: taken, but not in force until the next write; when none comes
+ * before the close, the refusal goes to the error file.
  * Appending writes (>>) are entries of their own, joined only while they look cut.
  * All of it is in shared memory with the answer given, so that a write replayed by the next worker counts once.
  */

@@ -124,6 +124,24 @@ bool park_has(const struct fs *fs, uint64_t cookie)
 	return find(fs, cookie);
 }
 
+pid_t park_pid(const struct fs *fs, uint64_t cookie)
+{
+	const struct parked *p = find(fs, cookie);
+
+	return p ? fuse_req_ctx(p->req)->pid : 0;
+}
+
+void park_each(struct fs *fs, void (*fn)(struct fs *fs, uint64_t cookie))
+{
+	uint32_t left = fs->slots_used;
+
+	for (unsigned i = 0; left > 0 && i < SLOTS; i++)
+		if (fs->parked[i].req) {
+			left--;
+			fn(fs, fs->parked[i].cookie);
+		}
+}
+
 bool park_adopt(struct fs *fs, fuse_req_t req)
 {
 	struct parked *p = find(fs, fs->cookie);

@@ -32,11 +32,14 @@ void park(struct fs *fs, fuse_req_t req, const struct park_args *args);
 /* A request the kernel sent again that is parked already: the new one takes the old one's place. */
 bool park_adopt(struct fs *fs, fuse_req_t req);
 bool park_has(const struct fs *fs, uint64_t cookie);
+/* The client that waits; 0 if unknown. */
+pid_t park_pid(const struct fs *fs, uint64_t cookie);
+void park_each(struct fs *fs, void (*fn)(struct fs *fs, uint64_t cookie));
 
 /* The engine is done with it (engine_events.done). */
 void park_done(struct fs *fs, uint64_t cookie, int result, const char *text, size_t len);
 
-/* Its client was interrupted. */
+/* Its client is to hear EINTR; what was begun goes on. */
 void park_interrupt(struct fs *fs, uint64_t cookie);
 
 /* Calls process for every slot a dead worker left. */

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/log.h"
+#include "portofs/interrupt.h"
 #include "portofs/park.h"
 
 #define READ_BURST 64 /* requests a wake-up, so that other events have their turn */
@@ -216,7 +217,7 @@ static void process(struct fs *fs, struct fuse_in_header *in)
 		return; /* ids need no memory */
 	case FUSE_INTERRUPT:
 		/* Not parked means answered: a request is dealt with wholly before the next is read. */
-		park_interrupt(fs, cookie_of(fs, ((struct fuse_interrupt_in *)(in + 1))->unique));
+		interrupt_request(fs, cookie_of(fs, ((struct fuse_interrupt_in *)(in + 1))->unique));
 		return;
 	case FUSE_INIT:
 		memcpy(shm->init, in, MIN(in->len, sizeof(shm->init)));
@@ -308,6 +309,7 @@ int session_start(struct fs *fs)
 	park_replay(fs, process);
 	for (unsigned i = 1; i <= LANDINGS; i++)
 		replay_landing(fs, &fs->shm->landings[(generation + i) % LANDINGS]);
+	interrupt_check_all(fs);
 	poll_wake_all(fs);
 	/* Containers may have gone while nobody served. */
 	session_forget_names(fs);

@@ -16,7 +16,7 @@
 #include "engine/notes.h"
 
 #define SHM_MAGIC 0x6f74726f70u
-#define SHM_LAYOUT 1u
+#define SHM_LAYOUT 2u
 
 #define MAX_WRITE (128u << 10)
 #define LANDINGS 4u
@@ -64,6 +64,7 @@ struct key {
 struct gather {
 	_Atomic uint64_t fh;     /* 0: free */
 	_Atomic uint64_t cookie; /* the write whose bytes end at `tail` */
+	uint64_t extends;        /* the write before it, whose value it goes on with; 0: none */
 	uint64_t used;
 	uint32_t len;            /* where the next write may go on */
 	uint32_t tail;

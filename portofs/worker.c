@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "portofs/fs.h"
+#include "portofs/interrupt.h"
 #include "portofs/node.h"
 #include "portofs/park.h"
 
@@ -136,6 +137,7 @@ static void tear_down(struct worker *w)
 {
 	engine_free(w->fs.engine);
 	session_free(&w->fs);
+	interrupt_free(&w->fs);
 	park_free(&w->fs);
 	loop_free(w->fs.loop);
 }
