@@ -42,7 +42,9 @@ int mount_base(struct init *in, bool needs_root)
 int op_slave(struct init *in, char **arg UNUSED)
 {
 	if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL))
-		return init_fail_sys(in, errno, "can't part from the host's mounts");
+		return init_fail_sys(in, errno, errno == EINVAL ?
+				     "the daemon runs in a chroot that is no mount point: bind it over itself first" :
+				     "can't part from the host's mounts");
 	in->slaved = true;
 	return 0;
 }
