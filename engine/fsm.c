@@ -435,16 +435,20 @@ static int do_respawn(struct ct *ct, const struct engine_cred *who, uint64_t coo
 
 static int do_destroy(struct ct *ct, const struct engine_cred *who, uint64_t cookie, const char *arg, struct err *err)
 {
+	struct engine *e = ct->e;
+	uint32_t parent = ct->parent->id;
+	autofree char *base = strdup(ct->base);
 	int r;
 
 	(void)arg;
-	if (ct->parent->parent != NULL && ct->parent->state == CT_PAUSED && ct->state == CT_PAUSED && !ct->frozen)
-		log_debug("%s: destroyed under a paused parent", ct->name);
+	if (base == NULL)
+		return err_sys(err, ENOMEM, "container %s", ct->name);
 	ct->op_who = *who;
 	r = save_gone(ct, cookie, err);
 	if (r < 0)
 		return r;
 	fsm_destroy(ct);
+	e->events->gone(e->events_arg, parent, base); /* no rmdir tells the kernel */
 	if (cookie != 0 && fsm_join(ct, cookie, 0) < 0)
 		return 0; /* it is going, only nobody can wait for it */
 	return cookie != 0 ? ENGINE_PENDING : 0;

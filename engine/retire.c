@@ -76,6 +76,7 @@ static void destroy_one(struct ct *ct)
 	if (ct->parent->parent != NULL)
 		ct->parent->oom_kills_total += ct_oom_kills_total(ct);
 	(void)save_gone(ct, 0, NULL);
+	start_forget(ct); /* what a start that was under way has to tell would end the destruction */
 	kill_all(ct);
 	ct_unlink(ct);
 	event_log(ct->e, "destroyed", ct->name, NULL);

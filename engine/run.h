@@ -13,6 +13,8 @@ int start_begin(struct ct *ct, const struct engine_cred *who, uint64_t cookie, s
 void start_check_report(struct ct *ct);
 /* A stop or the death of the parent meets a start: it is undone, its waiters hear InvalidState. */
 void start_abort(struct ct *ct);
+/* Whatever porto-init still reports of the start is not wanted any more. */
+void start_forget(struct ct *ct);
 /* stop_step has undone a failed start. */
 void start_undone(struct ct *ct);
 /* The parent that a start waited for is running (result 0) or failed. */

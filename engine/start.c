@@ -120,7 +120,7 @@ static const struct {
 
 /* ---- the end of a start, either way ---- */
 
-static void close_report(struct ct *ct)
+void start_forget(struct ct *ct)
 {
 	if (ct->report.fd < 0)
 		return;
@@ -154,7 +154,7 @@ void start_undone(struct ct *ct)
 
 static void start_failed(struct ct *ct, const struct err *err)
 {
-	close_report(ct);
+	start_forget(ct);
 	ct->op_err = *err;
 	if (ct->op_err.no == 0)
 		ct->op_err.no = EIO;
@@ -167,7 +167,7 @@ static void start_failed(struct ct *ct, const struct err *err)
 
 static void started(struct ct *ct)
 {
-	close_report(ct);
+	start_forget(ct);
 	loop_cancel(ct->e->loop, &ct->timer);
 	free(TAKE_PTR(ct->start_error));
 	ct->e->counters.started++;
