@@ -141,6 +141,9 @@ static int bad_value(struct change *c, int r)
 
 	if (r == -ENOMEM)
 		return err_sys(c->err, ENOMEM, "%s", props[c->prop].name);
+	if (t == &type_bool) /* the original's kind for it */
+		return err_set_no(c->err, ERR_Unknown, EINVAL, "%s: '%.200s': expected %s", props[c->prop].name, c->text,
+				  t->expected);
 	return err_set(c->err, ERR_InvalidValue, "%s: '%.200s': expected %s", props[c->prop].name, c->text, t->expected);
 }
 
