@@ -13,7 +13,7 @@
 #include "engine/save.h"
 #include "engine/tick.h"
 
-#define RECORD_MAX (1u << 20)
+#define RECORD_MAX (64u << 20) /* a hundred labels of 64 KB, long environments, and their escapes */
 
 struct restoring {
 	struct engine *e;
@@ -142,6 +142,8 @@ static void load_own(struct restoring *r, const char *name, const char *value)
 		load_owner(ct, value, false);
 	} else if (strcmp(name, "task") == 0) {
 		load_owner(ct, value, true);
+	} else if (strcmp(name, "controllers_set") == 0) {
+		ct->set[PROP_controllers / 64] |= UINT64_C(1) << (PROP_controllers % 64);
 	} else if (strcmp(name, "cgroup") == 0) {
 		ct->cg.path = strdup(value);
 		ct->has_cg = ct->cg_killed = ct->cg.path != NULL; /* perhaps: what is slower is right in any case */

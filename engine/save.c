@@ -98,6 +98,7 @@ static void record(const struct ct *ct, struct text *out)
 	text_addf(out, ".owner = %u %u\n.task = %u %u\n", (unsigned)ct->owner_uid, (unsigned)ct->owner_gid,
 		  (unsigned)ct->task_uid, (unsigned)ct->task_gid);
 	add_u64(out, "controllers", ct->controllers);
+	add_u64(out, "controllers_set", prop_is_set(ct, PROP_controllers));
 	add_u64(out, "holds", ct->holds);
 	if (ct->has_cg) {
 		spec_line_format(out, ".cgroup", ct->cg.path);
