@@ -166,6 +166,8 @@ static int key_of_payload(struct fs *fs, struct node *ret)
 	ret->at.file = file;
 	ret->at.key = shm->keys[i].name + offset;
 	ret->flags = fs->names[ret->at.dir].table[file].flags;
+	if (ret->at.dir == DIR_CT)
+		ret->flags &= ~(unsigned)FILE_STREAM; /* stdout[2:5] is a text like any other */
 	shm->keys[i].used = ++shm->uses;
 	return 0;
 }
