@@ -415,33 +415,44 @@ int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	return 0;
 }
 
+static int change_number(struct ct *ct, const struct engine_cred *who, int prop, unsigned number, struct err *err)
+{
+	char text[16];
+	struct change c = { .ct = ct, .prop = prop, .who = who, .text = text, .err = err };
+
+	c.len = (size_t)snprintf(text, sizeof(text), "%u", number);
+	return prop_change(&c);
+}
+
+/* The same as writing owner_user and owner_group, in one step. */
 int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t id, uid_t uid, gid_t gid,
 		 struct err *err)
 {
 	struct ct *ct = ct_find(e, id), *home;
+	autosaved struct snapshot before = {};
 	struct engine_cred as;
+	uint32_t old;
 	int r;
 
 	if (ct == NULL || ct->destroying)
 		return err_set(err, ERR_ContainerDoesNotExist, "the container is gone");
+	if (replayed(e, cookie, &old, &r))
+		return r;
 	cred_effective(e, who, &as, &home);
 	r = cred_check_owner(ct, &as, err);
-	if (r == 0 && as.uid != 0 && uid != (uid_t)-1 && uid != as.uid)
-		r = err_set_no(err, ERR_Permission, EPERM, "only root may give a container to user %u", (unsigned)uid);
-	if (r == 0 && as.uid != 0 && gid != (gid_t)-1 && gid != as.gid && !cred_in_group(as.uid, gid))
-		r = err_set_no(err, ERR_Permission, EPERM, "user %u does not belong to group %u", (unsigned)as.uid, (unsigned)gid);
-	if (r == 0) {
-		uid_t old_uid = ct->owner_uid;
-		gid_t old_gid = ct->owner_gid;
-
-		ct->owner_uid = uid != (uid_t)-1 ? uid : old_uid;
-		ct->owner_gid = gid != (gid_t)-1 ? gid : old_gid;
-		r = save_ct(ct, cookie, 0, err);
-		if (r < 0) {
-			ct->owner_uid = old_uid;
-			ct->owner_gid = old_gid;
-		}
-	}
+	if (r < 0)
+		return refused(e, who, id, r, err);
+	r = snapshot_take(ct, &before);
+	if (r < 0)
+		return err_sys(err, -r, "chown");
+	if (uid != (uid_t)-1)
+		r = change_number(ct, &as, PROP_owner_user, uid, err);
+	if (r == 0 && gid != (gid_t)-1)
+		r = change_number(ct, &as, PROP_owner_group, gid, err);
+	if (r == 0)
+		r = snapshot_commit(ct, &before, cookie, err);
+	else
+		snapshot_restore(&before);
 	return refused(e, who, id, r, err);
 }
 
