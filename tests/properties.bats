@@ -267,6 +267,32 @@ bad_values() {
 	[ -e "$PORTO_ROOT/web.1/state" ]
 }
 
+@test "every listed file of a container in every state and mode is read with a value or a clear errno, and no worker dies of it" {
+	local worker dir out
+	ct_new stopped
+	ct_start run command='sleep 1000'
+	ct_start run/meta
+	ct_start run/shared command='sleep 1000' isolate=false
+	ct_start run/job command='sleep 1000' virt_mode=job
+	ct_start host command='sleep 1000' virt_mode=host
+	ct_run dead command=false
+	ct_run run/deadjob command=false virt_mode=job
+	ct_start paused command='sleep 1000'
+	put paused/state pause
+	ct_start respawning command=false respawn=true respawn_delay=1000s
+	worker=$(worker_pid)
+	for dir in stopped run run/meta run/shared run/job host dead run/deadjob paused respawning .; do
+		out=$(cat "$PORTO_ROOT/$dir"/* "$PORTO_ROOT/$dir"/{env,cgroups,controllers,labels,ulimit,stdout,command_argv,private}'[x]' \
+			"$PORTO_ROOT/$dir"/{memory.stat,cgroup.procs,freezer.state,pids.max} 2>&1 >/dev/null |
+			grep -vE 'No data available|Is a directory|Invalid argument|Permission denied|No such file' || :)
+		[ -z "$out" ] || fail "$dir: $out"
+	done
+	[ "$(worker_pid)" = "$worker" ]
+	prop_is stopped cgroups ''
+	want_errno ENODATA prop stopped 'cgroups[memory]'
+	[ "$(prop run/job cgroups)" = "$(prop run cgroups)" ]
+}
+
 @test "many long labels survive a restart of the daemon" {
 	local i value
 	ct_new a
