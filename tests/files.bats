@@ -268,8 +268,7 @@ to_background() {
 	want_errno EINVAL put a/cpu_limit bad
 	grep -q "cpu_limit: 'bad'" "$dir/error"
 	want_errno EACCES put .porto/version x
-	[ "$(cat "$PORTO_ROOT"/README | wc -l)" -gt 100 ]
-	[ "$(find "$dir" -type f | wc -l)" = "$(ls "$dir" | wc -l)" ]
+	[ "$(wc -l <"$PORTO_ROOT/README")" -gt 100 ]
 }
 
 @test "a blocked wait ends with its container's end, its removal, or a signal to the reader" {
