@@ -1,0 +1,163 @@
+#!/usr/bin/env bats
+# Who may do what: members of the group, each with containers of their own, outsiders, root, clients inside containers.
+#
+# shellcheck disable=SC2016 # shells in containers, conditions of wait_for
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+ONE=daemon TWO=games
+
+teardown() {
+	destroy_all
+}
+
+@test "members of the group make, run and remove containers of their own, with modes and owners that tell" {
+	as $ONE ct_new one
+	as $TWO ct_new two
+	[ "$(stat -c '%U %a' "$PORTO_ROOT/one")" = "$ONE 755" ]
+	[ "$(stat -c '%U %a' "$PORTO_ROOT/one/command")" = "$ONE 644" ]
+	prop_is one owner_user $ONE
+	prop_is one user $ONE
+	as $ONE put one/command 'sh -c "id -u; id -G"'
+	as $ONE put one/state start
+	prop_is one wait dead
+	[ "$(head -n 1 "$PORTO_ROOT/one/stdout")" = "$(id -u $ONE)" ]
+	[ "$(as $ONE cat "$PORTO_ROOT/one/exit_code")" = 0 ]
+	# Children belong to their maker, too.
+	as $ONE ct_new one/kid command='sleep 1000'
+	[ "$(stat -c %U "$PORTO_ROOT/one/kid")" = $ONE ]
+	as $ONE rmdir "$PORTO_ROOT/one"
+	[ ! -e "$PORTO_ROOT/one" ]
+}
+
+@test "another's container is read, but neither changed, started, stopped, killed nor removed; nor given children" {
+	local verb
+	as $ONE ct_new one command='sleep 1000' private=mine
+	as $ONE put one/state start
+	[ "$(as $TWO cat "$PORTO_ROOT/one/private")" = mine ]
+	want_errno EACCES as $TWO put one/private theirs
+	for verb in stop kill pause restart destroy; do
+		want_errno EACCES as $TWO put one/state $verb
+	done
+	want_errno EACCES as $TWO put one/attach $$
+	want_errno EACCES as $TWO put one/TEST.label x
+	want_errno EACCES as $TWO put one/spec 'private = x'
+	run ! as $TWO rmdir "$PORTO_ROOT/one"
+	run ! as $TWO mkdir "$PORTO_ROOT/one/kid"
+	run ! as $TWO chown $TWO "$PORTO_ROOT/one"
+	run ! as $TWO bash -c 'exec 9>"$PORTO_ROOT/one/weak"'
+	prop_is one state running
+	prop_is one private mine
+}
+
+@test "a user outside the group reads and changes nothing, not even what was made for it" {
+	ct_new a private=x
+	[ "$(outsider $ONE cat "$PORTO_ROOT/a/private")" = x ]
+	[ "$(outsider $ONE ls "$PORTO_ROOT" | grep -cx a)" = 1 ]
+	want_errno EACCES outsider $ONE mkdir "$PORTO_ROOT/mine"
+	put a/owner_user $ONE
+	sleep 1.1 # attributes are kept for a second
+	want_errno EACCES outsider $ONE bash -c 'echo y >"$PORTO_ROOT/a/private"'
+	want_errno EACCES outsider $ONE bash -c 'echo start >"$PORTO_ROOT/a/state"'
+	run ! outsider $ONE rmdir "$PORTO_ROOT/a"
+	as $ONE put a/private y # the same user as a member
+	prop_is a private y
+}
+
+@test "an owner may not become root, another user, another group, nor give the container away or take descriptors of others" {
+	as $ONE ct_new one command='id -u'
+	as $ONE put one/user root
+	want_errno EACCES as $ONE put one/state start
+	[[ $(prop one start_error) == Permission:* ]]
+	as $ONE put one/user $TWO
+	want_errno EACCES as $ONE put one/state start
+	as $ONE put one/user $ONE
+	as $ONE put one/group root
+	want_errno EACCES as $ONE put one/state start
+	as $ONE put one/group $ONE
+	want_errno EACCES as $ONE put one/owner_user $TWO
+	want_errno EACCES as $ONE put one/owner_user root
+	want_errno EACCES as $ONE put one/root /tmp
+	want_errno EACCES as $ONE put one/bind '/etc /mnt'
+	want_errno EACCES as $ONE put one/stdout_limit 2G
+	as $ONE put one/stdout_limit 1G
+	# A stream path is opened with the user's rights.
+	install -m 600 /dev/null "$TEST_DIR/secret"
+	as $ONE put one/stdout_path "$TEST_DIR/secret"
+	want_errno EACCES as $ONE put one/state start
+	[ ! -s "$TEST_DIR/secret" ]
+	rm "$TEST_DIR/secret"
+	as $ONE put one/stdout_path ''
+	as $ONE put one/state start
+	prop_is one wait dead
+	prop_is one stdout "$(id -u $ONE)"
+}
+
+@test "root gives a container away and still may do everything with it, but never writes what is read-only" {
+	ct_new a command='id -u'
+	put a/owner_user $ONE
+	want_errno EACCES put a/id 7
+	want_errno EACCES put a/cpu_usage 0
+	want_errno EACCES put a/absolute_name /porto/b
+	want_errno EPERM chmod 777 "$PORTO_ROOT/a/id"
+	put a/user $ONE
+	as $ONE put a/state start
+	prop_is a wait dead
+	prop_is a stdout "$(id -u $ONE)"
+	put a/state stop
+	rmdir "$PORTO_ROOT/a"
+}
+
+@test "rights are the opener's, not those of whoever writes to the descriptor later" {
+	as $ONE ct_new one
+	as $TWO ct_new two
+	# root opens, a user without rights writes: it is root's write
+	bash -c 'exec 9>"$PORTO_ROOT/one/private"; exec setpriv --reuid '$TWO' --clear-groups bash -c "echo given >&9"'
+	prop_is one private given
+	# a member can't open another's at all
+	want_errno EACCES as $TWO bash -c 'exec 9>"$PORTO_ROOT/one/private"'
+}
+
+@test "a client inside a container acts as the owner of that container, whatever its own uid" {
+	as $ONE ct_new one command="sh -c 'mkdir $PORTO_ROOT/self/kid && echo ok; mkdir $PORTO_ROOT/top || echo not at the top; cat $PORTO_ROOT/other/private; echo x >$PORTO_ROOT/other/private || echo refused; id -u'"
+	ct_new other private=root
+	as $ONE put one/state start
+	prop_is one wait dead
+	[ "$(prop one stdout)" = "ok
+not at the top
+root
+refused
+$(id -u $ONE)" ] || fail "$(prop one stdout; prop one stderr)"
+	[ "$(stat -c %U "$PORTO_ROOT/one/kid")" = $ONE ]
+	prop_is other private root
+	# root's container with an unprivileged task: the kernel checks the task, which is nobody's owner here
+	ct_new r command="sh -c 'echo x >$PORTO_ROOT/other/private || echo refused'" user=$TWO
+	put r/state start
+	prop_is r wait dead
+	prop_is other private root
+}
+
+@test "errors are told to whoever made them: .porto/error is per user" {
+	as $ONE ct_new one
+	want_error InvalidValue as $ONE put one/cpu_limit bad
+	want_errno EINVAL put one/memory_limit worse
+	[[ $(as $ONE cat "$PORTO_ROOT/.porto/error") == *cpu_limit* ]]
+	[[ $(cat "$PORTO_ROOT/.porto/error") == *memory_limit* ]]
+	[ -z "$(as lp cat "$PORTO_ROOT/.porto/error")" ]
+}
+
+@test "read_only: every change of an unprivileged client is refused, root's are not" {
+	daemon_stop
+	DAEMON+=(--set daemon.read_only=true)
+	daemon_up
+	want_errno EROFS as $ONE mkdir "$PORTO_ROOT/one"
+	[[ $(as $ONE cat "$PORTO_ROOT/.porto/error") == '27 PortoFrozen:('* ]]
+	ct_run a command=true
+	prop_is a exit_code 0
+	[ "$(as $ONE cat "$PORTO_ROOT/a/state")" = dead ]
+	destroy_all
+	daemon_stop
+	unset 'DAEMON[-1]' 'DAEMON[-1]'
+	daemon_up
+}
