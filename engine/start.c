@@ -222,7 +222,7 @@ static void spawn_again(struct ct *ct)
 	int r;
 
 	loop_cancel(ct->e->loop, &ct->timer);
-	close_report(ct);
+	start_forget(ct);
 	task_unwatch(ct);
 	ct->pid = 0;
 	ct->task_gone = false;
