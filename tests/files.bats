@@ -104,7 +104,7 @@ to_background() {
 	prop a "stdout[$((total - 7)):]" | cmp - <(tail -c 7 "$BATS_TEST_TMPDIR/all")
 	prop a "stdout[$((total - 7))]" | cmp - <(tail -c 7 "$BATS_TEST_TMPDIR/all")
 	want_errno ENODATA prop a "stdout[$((offset - 1)):10]"
-	error_says a '6 InvalidData:('
+	error_says '6 InvalidData:('
 	[ "$(prop a "stdout[$total:10]")" = '' ]
 	want_errno EINVAL prop a 'stdout[x]'
 	prop a stdout >"$BATS_TEST_TMPDIR/read"

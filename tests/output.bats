@@ -24,7 +24,7 @@ teardown() {
 	[ "$(cat "$dir/out")" = $'input\nlater' ]
 	[ "$(cat "$dir/err")" = bad ]
 	want_errno ENODATA prop a stdout
-	error_says a '6 InvalidData:('
+	error_says '6 InvalidData:('
 	prop_is a stdout_path /dev/fd/8
 }
 

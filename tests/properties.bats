@@ -214,7 +214,7 @@ bad_values() {
 	prop_is a 'env[B]' 'x y'
 	prop_is a 'env[PORTO_NAME]' a
 	want_errno ENODATA prop a 'env[NOPE]'
-	error_says a '7 InvalidValue:('
+	error_says '7 InvalidValue:('
 	prop_is a 'ulimit[nofile]' 'nofile: 100 200'
 	prop_is a 'ulimit[core]' ''
 	put a/'ulimit[core]' '0 0'
@@ -254,7 +254,7 @@ bad_values() {
 	put a/TEST.one ''
 	prop_is a labels 'OTHER.x: y-z; TEST.two: 2'
 	want_errno ENODATA prop a TEST.one
-	error_says a '28 LabelNotFound'
+	error_says '28 LabelNotFound'
 	ct_new a/b
 	prop_is a/b 'labels[.TEST.two]' 2
 	want_errno ENODATA prop a/b TEST.two
@@ -317,7 +317,7 @@ bad_values() {
 	want_errno EINVAL prop a 'memory.*'
 	ct_new b
 	want_errno ENODATA prop b memory.stat
-	error_says b '8 InvalidState'
+	error_says '8 InvalidState'
 }
 
 @test "limits reach the kernel at the start and while running, and a refused one leaves kernel and value alone" {

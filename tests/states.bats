@@ -192,7 +192,7 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 		for name in root_pid process_count thread_count memory_usage cpu_usage stdout stderr_offset; do
 			if [ "$state" = stopped ]; then
 				want_errno ENODATA prop c "$name"
-				error_says c '8 InvalidState:('
+				error_says '8 InvalidState:('
 			elif [ "$state" = running ]; then
 				prop c "$name" >/dev/null
 			fi
@@ -202,7 +202,7 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 				prop c "$name" >/dev/null
 			else
 				want_errno ENODATA prop c "$name"
-				error_says c '8 InvalidState:('
+				error_says '8 InvalidState:('
 			fi
 		done
 		ct_destroy c
