@@ -49,6 +49,16 @@ void text_addc(struct text *t, char c)
 	text_addn(t, &c, 1);
 }
 
+void text_addu(struct text *t, uint64_t v)
+{
+	char buf[20], *p = buf + sizeof(buf);
+
+	do
+		*--p = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	text_addn(t, p, (size_t)(buf + sizeof(buf) - p));
+}
+
 void text_addf(struct text *t, const char *fmt, ...)
 {
 	va_list args;

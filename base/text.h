@@ -17,6 +17,7 @@ struct text {
 void text_add(struct text *t, const char *s);
 void text_addn(struct text *t, const char *s, size_t len);
 void text_addc(struct text *t, char c);
+void text_addu(struct text *t, uint64_t v); /* decimal */
 void text_addf(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void text_clear(struct text *t);          /* empty, memory kept */
 void text_done(struct text *t);           /* frees; empty again */

@@ -42,7 +42,7 @@ ssize_t cg_read(const struct hier *h, const char *dir, const char *file, char *b
 	return r < 0 ? r : file_read_small(h->fd, path, buf, size);
 }
 
-static int parse_u64(const char *s, uint64_t *ret)
+int cg_parse_u64(const char *s, uint64_t *ret)
 {
 	char *end;
 	unsigned long long v;
@@ -60,26 +60,28 @@ int cg_read_u64(const struct hier *h, const char *dir, const char *file, uint64_
 {
 	char buf[32];
 	ssize_t n = cg_read(h, dir, file, buf, sizeof(buf));
-	return n < 0 ? (int)n : parse_u64(buf, ret);
+	return n < 0 ? (int)n : cg_parse_u64(buf, ret);
+}
+
+int cg_find_key(const char *text, const char *key, uint64_t *ret)
+{
+	size_t len = strlen(key);
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, len) == 0 && line[len] == ' ')
+			return cg_parse_u64(line + len + 1, ret);
+	}
+	return -ENOENT;
 }
 
 int cg_read_key(const struct hier *h, const char *dir, const char *file, const char *key, uint64_t *ret)
 {
 	char buf[4096];
-	size_t len = strlen(key);
 	ssize_t n = cg_read(h, dir, file, buf, sizeof(buf));
-	if (n < 0)
-		return (int)n;
-	for (const char *line = buf; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncmp(line, key, len) == 0 && line[len] == ' ')
-			return parse_u64(line + len + 1, ret);
-	}
-	return -ENOENT;
+	return n < 0 ? (int)n : cg_find_key(buf, key, ret);
 }
 
-/* The nearest of c and its ancestors that has a cgroup of its own for one of ctls; NULL if none. */
-static const struct cg *owner(const struct cg *c, unsigned ctls)
+const struct cg *cg_owner(const struct cg *c, unsigned ctls)
 {
 	while (c && !((c->own | CG_BIT(CG_TRACK)) & ctls))
 		c = c->parent;
@@ -218,7 +220,7 @@ static bool renewed(const struct hier *h, const struct cg *c)
 /* The directory in which c's processes live in hierarchy h; -ENOENT: none, they stay where they are. */
 static int process_dir(const struct cgroups *g, const struct hier *h, const struct cg *c, char out[PATH_MAX])
 {
-	const struct cg *o = owner(c, h->ctls);
+	const struct cg *o = cg_owner(c, h->ctls);
 	if (!o)
 		return -ENOENT;
 	return cg_path(out, o->path, h->drv->v2 && (cg_has_leaf(g, o) || renewed(h, o)) ? CG_LEAF : NULL);
@@ -260,7 +262,7 @@ int cg_tasks_fds(struct cgroups *g, const struct cg *c, int fds[CG_CTLS])
 	int n = 0, r = 0;
 	for (unsigned i = 0; i < g->n; i++) {
 		const struct hier *h = &g->h[i];
-		const struct cg *o = h->drv->v2 ? NULL : owner(c, h->ctls);
+		const struct cg *o = h->drv->v2 ? NULL : cg_owner(c, h->ctls);
 		char path[PATH_MAX];
 		if (!o)
 			continue;
@@ -421,7 +423,7 @@ int cg_knob(struct cgroups *g, const struct cg *c, const char *file, struct text
 		r = read_knob(&g->h[0], c->path, file, out);
 	if (r != -ENOENT || !h)
 		return r;
-	const struct cg *o = owner(c, CG_BIT(ctl));
+	const struct cg *o = cg_owner(c, CG_BIT(ctl));
 	if (o)
 		r = read_knob(h, o->path, file, out);
 	if (r == -ENOENT && g->h[0].drv->v2 && !h->drv->v2)
@@ -433,14 +435,14 @@ int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *
 {
 	if (ctl >= CG_CTLS || g->of[ctl] < 0)
 		return -ENOENT;
-	const struct cg *o = owner(c, CG_BIT(ctl));
+	const struct cg *o = cg_owner(c, CG_BIT(ctl));
 	text_addf(out, "%s/%s", g->h[g->of[ctl]].mount, g->root);
 	if (o && *o->path)
 		text_addf(out, "/%s", o->path);
 	return text_ok(out);
 }
 
-/* ---- limits and counters ---- */
+/* ---- limits ---- */
 
 /* For writing: c's own cgroup, never the one it shares. */
 static int own_hier(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl, const struct hier **ret)
@@ -450,19 +452,6 @@ static int own_hier(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl
 	if (!((c->own | CG_BIT(CG_TRACK)) & CG_BIT(ctl)))
 		return -ENOENT;
 	*ret = &g->h[g->of[ctl]];
-	return 0;
-}
-
-/* For reading: the nearest cgroup. */
-static int near_hier(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl, const struct hier **ret, const char **dir)
-{
-	if (g->of[ctl] < 0)
-		return -EOPNOTSUPP;
-	const struct cg *o = owner(c, CG_BIT(ctl));
-	if (!o)
-		return -ENOENT;
-	*ret = &g->h[g->of[ctl]];
-	*dir = o->path;
 	return 0;
 }
 
@@ -493,30 +482,4 @@ int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n)
 	if (r < 0)
 		return r;
 	return n ? cg_write_u64(h, c->path, "pids.max", n) : cg_write(h, c->path, "pids.max", "max");
-}
-
-int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
-{
-	const struct hier *h;
-	const char *dir;
-	int r = near_hier(g, c, CG_CPUACCT, &h, &dir);
-	/* on v2 every cgroup counts its time, with or without the controller */
-	if (r != -EOPNOTSUPP && g->h[g->of[CG_CPUACCT]].drv->v2)
-		return g->h[0].drv->cpu_usage(&g->h[0], c->path, nsec, system_nsec);
-	return r < 0 ? r : h->drv->cpu_usage(h, dir, nsec, system_nsec);
-}
-
-int cg_memory_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes)
-{
-	const struct hier *h;
-	const char *dir;
-	int r = near_hier(g, c, CG_MEMORY, &h, &dir);
-	return r < 0 ? r : cg_read_u64(h, dir, h->drv->memory_current, bytes);
-}
-
-int cg_oom_kills(struct cgroups *g, const struct cg *c, uint64_t *ret)
-{
-	const struct hier *h;
-	int r = own_hier(g, c, CG_MEMORY, &h);
-	return r < 0 ? r : h->drv->oom_kills(h, c->path, ret);
 }

@@ -30,11 +30,17 @@ enum cg_ctl { CG_TRACK, CG_CPU, CG_CPUACCT, CG_CPUSET, CG_MEMORY, CG_PIDS, CG_IO
 
 struct cgroups;
 
+/* Descriptors + 1 of a container's counter files, 0: not open. All 0 at first. */
+struct cg_kept {
+	int fd[10];
+};
+
 /* A container's cgroups: embedded in its owner. own: bits of the controllers with a cgroup of its own (TRACK always). */
 struct cg {
 	char *path;      /* relative to our root, "" for the root itself; NULL: none */
 	unsigned own;
 	const struct cg *parent; /* NULL above the root */
+	struct cg_kept *kept;    /* borrowed; NULL: its counters are read by path always */
 };
 
 /*
@@ -120,6 +126,14 @@ int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n);       /*
 int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
 int cg_memory_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes);
 int cg_oom_kills(struct cgroups *g, const struct cg *c, uint64_t *ret);       /* of this cgroup and, on v2, its leaf */
+
+/*
+ * While on, the files of counters that are read stay open in c->kept, so that the next time one system call reads each;
+ * as long as descriptors last. For readers that ask for the same of many containers again and again.
+ */
+void cg_keep(struct cgroups *g, bool on);
+/* Closes what is kept: when the cgroup goes. */
+void cg_let_go(struct cgroups *g, const struct cg *c);
 
 /*
  * Removes (killing what is inside) every cgroup below our root whose container keep() does not claim.

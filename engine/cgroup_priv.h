@@ -3,9 +3,10 @@
  *
  * cgroup_find.c  finds and prepares the hierarchies        cgroup_walk.c  subtrees: removing, listing, sweeping
  * cgroup.c       one container: create, join, limits       cgroup_v1.c, cgroup_v2.c  what differs, behind struct cg_driver
+ * cgroup_count.c one container: counters
  *
  * Only the directory of our root is kept open in each hierarchy; everything else is reached from it by path. All of
- * struct cgroups but root_on is constant once it is open.
+ * struct cgroups but root_on and the last three is constant once it is open.
  */
 #ifndef ENGINE_CGROUP_PRIV_H
 #define ENGINE_CGROUP_PRIV_H
@@ -45,7 +46,25 @@ struct cgroups {
 	char *root;              /* "porto", "system.slice/portod.service/porto" */
 	unsigned v2_own;         /* controllers of v2: must be enabled from parent to child */
 	unsigned root_on;        /* those that are enabled for the children of our root */
+	bool keep;               /* cg_keep */
+	unsigned kept, kept_max; /* descriptors kept open, and how many may be */
 };
+
+/* The counter files of a container, and their places in struct cg_kept. */
+enum cg_file {
+	CG_FILE_CPU,
+	CG_FILE_SYSTEM,
+	CG_FILE_MEMORY,
+	CG_FILE_OOM,
+	CG_FILE_LEAF_OOM,
+	CG_FILE_THREADS,
+	CG_FILE_DIR,
+	CG_FILE_PROCS,
+	CG_FILE_LEAF_DIR,
+	CG_FILE_LEAF_PROCS,
+	CG_FILES,
+};
+_Static_assert(CG_FILES == ARRAY_LEN(((struct cg_kept *)0)->fd), "a place for each");
 
 /* dir is a path below our root, "" the root itself. -errno, as the calls of cgroup.h that use them. */
 struct cg_driver {
@@ -58,8 +77,9 @@ struct cg_driver {
 	bool (*empty)(const struct hier *h, const char *dir);
 	int (*cpu_max)(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec); /* 0: no limit */
 	int (*memory_max)(const struct hier *h, const char *dir, uint64_t bytes);
-	int (*cpu_usage)(const struct hier *h, const char *dir, uint64_t *nsec, uint64_t *system_nsec);
-	int (*oom_kills)(const struct hier *h, const char *dir, uint64_t *ret);
+	/* c: whose own cgroup it is */
+	int (*cpu_usage)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
+	int (*oom_kills)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *ret);
 };
 
 extern const struct cg_driver cg_driver_v1, cg_driver_v2;
@@ -70,12 +90,25 @@ bool cg_has_leaf(const struct cgroups *g, const struct cg *c);
 /* dir/file, dir, file or "." in out. -ENAMETOOLONG. */
 int cg_path(char out[PATH_MAX], const char *dir, const char *file);
 
+/* A decimal number and perhaps a line's end. */
+int cg_parse_u64(const char *s, uint64_t *ret);
+
 /* One small file of a cgroup. */
 int cg_write(const struct hier *h, const char *dir, const char *file, const char *text);
 int cg_write_u64(const struct hier *h, const char *dir, const char *file, uint64_t v);
 ssize_t cg_read(const struct hier *h, const char *dir, const char *file, char *buf, size_t size);
 int cg_read_u64(const struct hier *h, const char *dir, const char *file, uint64_t *ret);
+/* The nearest of c and its ancestors that has a cgroup of its own for one of ctls; NULL if none. */
+const struct cg *cg_owner(const struct cg *c, unsigned ctls);
+
+/* A counter file of c's own cgroup as cg_read, by its kept descriptor if it has one; name may be in the leaf ("+leaf/...") */
+ssize_t cg_read_counter(struct cgroups *g, const struct hier *h, const struct cg *c, enum cg_file which, const char *name,
+			char *buf, size_t size);
+int cg_read_counter_u64(struct cgroups *g, const struct hier *h, const struct cg *c, enum cg_file which, const char *name,
+			uint64_t *ret);
+
 /* The number after "key " at the start of a line: -ENOENT if there is none. */
+int cg_find_key(const char *text, const char *key, uint64_t *ret);
 int cg_read_key(const struct hier *h, const char *dir, const char *file, const char *key, uint64_t *ret);
 
 /* Bits of the controllers named in list, whatever separates them. */
@@ -103,6 +136,8 @@ int cg_walk(int at, const char *path, const struct cg_visit *v);
 
 /* Calls fn for each number in a file such as cgroup.procs; stops when fn returns other than 0. */
 int cg_ids(int dirfd, const char *file, int (*fn)(void *arg, pid_t id), void *arg);
+/* The same for the file in dir and in everything below. */
+int cg_ids_below(const struct hier *h, const char *dir, const char *file, int (*fn)(void *arg, pid_t id), void *arg);
 /* SIGKILL to each process found in dir and below. Never by a bare pid. */
 int cg_kill_by_pid(const struct hier *h, const char *dir);
 /* rmdir of dir and everything below. 0 also when it was not there. */

@@ -132,12 +132,12 @@ static int memory_max(const struct hier *h, const char *dir, uint64_t bytes)
 	return r;
 }
 
-static int cpu_usage(const struct hier *h, const char *dir, uint64_t *nsec, uint64_t *system_nsec)
+static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
 {
 	uint64_t total, system;
-	int r = cg_read_u64(h, dir, "cpuacct.usage", &total);
+	int r = cg_read_counter_u64(g, h, c, CG_FILE_CPU, "cpuacct.usage", &total);
 	if (r == 0)
-		r = cg_read_u64(h, dir, "cpuacct.usage_sys", &system);
+		r = cg_read_counter_u64(g, h, c, CG_FILE_SYSTEM, "cpuacct.usage_sys", &system);
 	if (r < 0)
 		return r;
 	*nsec = total;
@@ -145,9 +145,11 @@ static int cpu_usage(const struct hier *h, const char *dir, uint64_t *nsec, uint
 	return 0;
 }
 
-static int oom_kills(const struct hier *h, const char *dir, uint64_t *ret)
+static int oom_kills(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *ret)
 {
-	return cg_read_key(h, dir, "memory.oom_control", "oom_kill", ret);
+	char buf[256];
+	ssize_t n = cg_read_counter(g, h, c, CG_FILE_OOM, "memory.oom_control", buf, sizeof(buf));
+	return n < 0 ? (int)n : cg_find_key(buf, "oom_kill", ret);
 }
 
 int cg_cpuset_inherit(int at, const char *dir)

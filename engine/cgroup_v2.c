@@ -57,12 +57,14 @@ static int memory_max(const struct hier *h, const char *dir, uint64_t bytes)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int cpu_usage(const struct hier *h, const char *dir, uint64_t *nsec, uint64_t *system_nsec)
+static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
 {
+	char buf[4096];
 	uint64_t total, system;
-	int r = cg_read_key(h, dir, "cpu.stat", "usage_usec", &total);
+	ssize_t n = cg_read_counter(g, h, c, CG_FILE_CPU, "cpu.stat", buf, sizeof(buf));
+	int r = n < 0 ? (int)n : cg_find_key(buf, "usage_usec", &total);
 	if (r == 0)
-		r = cg_read_key(h, dir, "cpu.stat", "system_usec", &system);
+		r = cg_find_key(buf, "system_usec", &system);
 	if (r < 0)
 		return r;
 	*nsec = total * 1000;
@@ -71,17 +73,18 @@ static int cpu_usage(const struct hier *h, const char *dir, uint64_t *nsec, uint
 }
 
 /* Kills in child containers are theirs: .local. In the leaf everything counts, its user may have cgroups of his own there. */
-static int oom_kills(const struct hier *h, const char *dir, uint64_t *ret)
+static int oom_kills(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *ret)
 {
-	char leaf[PATH_MAX];
-	uint64_t own, in_leaf;
-	int r = cg_read_key(h, dir, "memory.events.local", "oom_kill", &own);
-	if (r == 0)
-		r = cg_path(leaf, dir, CG_LEAF);
+	char buf[1024];
+	uint64_t own, in_leaf = 0;
+	ssize_t n = cg_read_counter(g, h, c, CG_FILE_OOM, "memory.events.local", buf, sizeof(buf));
+	int r = n < 0 ? (int)n : cg_find_key(buf, "oom_kill", &own);
 	if (r < 0)
 		return r;
 	/* the leaf counts for itself only once a child container has a memory cgroup too */
-	*ret = cg_read_key(h, leaf, "memory.events", "oom_kill", &in_leaf) == 0 ? own + in_leaf : own;
+	if (cg_read_counter(g, h, c, CG_FILE_LEAF_OOM, CG_LEAF "/memory.events", buf, sizeof(buf)) >= 0)
+		(void)cg_find_key(buf, "oom_kill", &in_leaf);
+	*ret = own + in_leaf;
 	return 0;
 }
 

@@ -295,23 +295,10 @@ int cg_pids(struct cgroups *g, const struct cg *c, bool deep, int (*fn)(void *ar
 	return r < 0 ? r : each_below(h, path, &e);
 }
 
-static int count_one(void *arg, pid_t id UNUSED)
+int cg_ids_below(const struct hier *h, const char *dir, const char *file, int (*fn)(void *arg, pid_t id), void *arg)
 {
-	++*(uint64_t *)arg;
-	return 0;
-}
-
-int cg_count(struct cgroups *g, const struct cg *c, bool threads, uint64_t *ret)
-{
-	uint64_t n = 0;
-	if (threads && (c->own & CG_BIT(CG_PIDS)) && g->of[CG_PIDS] >= 0)
-		return cg_read_u64(&g->h[g->of[CG_PIDS]], c->path, "pids.current", ret);
-	const struct hier *h = &g->h[0];
-	struct each e = {.fn = count_one, .arg = &n, .file = threads ? h->drv->threads : "cgroup.procs"};
-	int r = each_below(h, c->path, &e);
-	if (r == 0)
-		*ret = n;
-	return r;
+	struct each e = {.fn = fn, .arg = arg, .file = file};
+	return each_below(h, dir, &e);
 }
 
 /* ---- sweeping ---- */

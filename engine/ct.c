@@ -87,6 +87,7 @@ int ct_new(struct engine *e, struct ct *parent, const char *base, uint32_t id, s
 		ct->streams[i].fd = -1;
 	ct->level = parent != NULL ? parent->level + 1 : 0;
 	ct->cg.parent = parent != NULL ? &parent->cg : NULL;
+	ct->cg.kept = &ct->kept;
 	r = props_init(ct);
 	if (r < 0) {
 		free(ct->name);
@@ -191,6 +192,7 @@ void ct_free(struct ct *ct)
 		if (ct->streams[i].fd >= 0)
 			close(ct->streams[i].fd);
 	props_done(ct);
+	cg_let_go(ct->e->cgroups, &ct->cg);
 	free(ct->cg.path);
 	free(ct->start_error);
 	free(ct->error);

@@ -66,6 +66,13 @@ struct stream {
 	uint64_t offset;     /* bytes dropped from the head of the internal file */
 };
 
+/* What a file that several properties come from said in this round: it is read once. */
+struct seen {
+	uint64_t round; /* of which the values are */
+	bool has_cpu, has_oom;
+	uint64_t cpu, cpu_system, oom;
+};
+
 struct ct {
 	uint32_t id;
 	char *name;           /* "a/b"; "/" for the host */
@@ -85,6 +92,7 @@ struct ct {
 
 	/* run time: meaningful while not stopped */
 	struct cg cg;
+	struct cg_kept kept;
 	bool has_cg, has_work;
 	bool cg_killed;       /* cgroup.kill was written in it or above */
 	bool is_meta;         /* no command: running means meta */
@@ -134,6 +142,8 @@ struct ct {
 	int unique_result;
 	unsigned holds;       /* descriptors on `weak` */
 
+	struct seen seen;
+
 	char *start_error;    /* "Kind:(text)" or NULL */
 	char *error;          /* "NUMBER Kind:(text)" or NULL */
 };
@@ -166,6 +176,7 @@ struct engine {
 	struct last_error { uid_t uid; pid_t pid; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
 	struct undo { uint32_t ct; uint64_t cookie; struct snapshot before; } undo[UNDOS]; /* cookie 0: free */
 	unsigned undo_next;
+	uint64_t round, rounds; /* of reading counters (metrics.c): the present one, 0: none; and how many there were */
 	struct counters { uint64_t created, started, start_failed, destroyed, died, oom, respawned, errors; } counters;
 	int restored, adopted, swept;
 };

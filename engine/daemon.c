@@ -175,58 +175,6 @@ static int read_wait_any(const struct daemon_call *c, struct text *out)
 	return wait_any(c->e, c->who, c->cookie, c->key, out, c->err);
 }
 
-/* ---- counters ---- */
-
-int stat_format(struct ct *ct, struct text *out)
-{
-	for (int i = 0; i < PROP_COUNT; i++) {
-		autotext struct text v = {};
-
-		if ((props[i].flags & P_STAT) && prop_read(ct, i, NULL, &v, NULL) == 0)
-			text_addf(out, "%s %s\n", props[i].name, text_str(&v));
-	}
-	return text_ok(out);
-}
-
-int read_stat(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	(void)key;
-	(void)err;
-	return stat_format(ct, out);
-}
-
-/* One family after the other, as the format wants it; values that a container has none of are left out. */
-static int read_metrics(const struct daemon_call *c, struct text *out)
-{
-	struct engine *e = c->e;
-
-	for (int i = 0; i < PROP_COUNT; i++) {
-		const struct prop *p = &props[i];
-		bool gauge = p->flags & P_GAUGE;
-
-		if (!(p->flags & P_STAT))
-			continue;
-		text_addf(out, "# TYPE porto_%s %s\n# HELP porto_%s %s\n", p->name, gauge ? "gauge" : "counter", p->name,
-			  p->help);
-		for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct)) {
-			size_t before = out->len;
-			size_t value;
-
-			text_addf(out, "porto_%s%s{container=\"%s\"} ", p->name, gauge ? "" : "_total", ct->name);
-			value = out->len;
-			if (prop_read(ct, i, NULL, out, NULL) < 0 || out->len == value) {
-				if (out->p != NULL)
-					out->p[out->len = before] = '\0';
-				continue;
-			}
-			text_addc(out, '\n');
-		}
-	}
-	text_addf(out, "# TYPE porto_containers gauge\n# HELP porto_containers containers there are\nporto_containers %zu\n# EOF\n",
-		  e->count);
-	return text_ok(out);
-}
-
 const struct daemon_row daemon_rows[DAEMON_FILES] = {
 #define DFILE(id, fl, rd, wr, hlp) \
 	[DAEMON_##id] = { .name = #id, .flags = (fl), .read = (rd), .write = (wr), .help = (hlp) },

@@ -29,7 +29,7 @@ struct daemon_row {
 
 extern const struct daemon_row daemon_rows[DAEMON_FILES];
 
-/* All counters of a container, `name value` a line: its `stat`. */
-int stat_format(struct ct *ct, struct text *out);
+/* metrics.c */
+int read_metrics(const struct daemon_call *c, struct text *out);
 
 #endif

@@ -143,7 +143,7 @@ int read_time(struct ct *ct, const char *key, struct text *out, struct err *err)
 		return err_set(err, ERR_InvalidValue, "time[%.50s]: the only index is dead", key);
 	if (key != NULL && ct->state != CT_DEAD)
 		return err_set_no(err, ERR_InvalidState, ENODATA, "time[dead]: not dead");
-	text_addf(out, "%llu", (unsigned long long)ct_seconds(ct, key != NULL));
+	text_addu(out, ct_seconds(ct, key != NULL));
 	return 0;
 }
 

@@ -19,7 +19,7 @@ static int no_index(const char *key, struct err *err, const char *name)
 
 static void add_u64(struct text *out, uint64_t v)
 {
-	text_addf(out, "%llu", (unsigned long long)v);
+	text_addu(out, v);
 }
 
 /* A controller that the container shares with its parent tells nothing about the container alone. */
@@ -86,8 +86,19 @@ static uint64_t host_processes(bool threads)
 
 /* ---- counters ---- */
 
+/* What was seen of the container in this round; NULL outside of one: then everything is read anew. */
+static struct seen *seen(struct ct *ct)
+{
+	if (ct->e->round == 0)
+		return NULL;
+	if (ct->seen.round != ct->e->round)
+		ct->seen = (struct seen){ .round = ct->e->round };
+	return &ct->seen;
+}
+
 static int cpu_usage(struct ct *ct, uint64_t *nsec, uint64_t *sys, struct err *err)
 {
+	struct seen *s = seen(ct);
 	int r;
 
 	if (ct_is_root(ct)) {
@@ -97,8 +108,20 @@ static int cpu_usage(struct ct *ct, uint64_t *nsec, uint64_t *sys, struct err *e
 	r = need_own(ct, CG_CPUACCT, "cpu_usage", err);
 	if (r < 0)
 		return r;
+	if (s != NULL && s->has_cpu) {
+		*nsec = s->cpu;
+		*sys = s->cpu_system;
+		return 0;
+	}
 	r = cg_cpu_usage(ct->e->cgroups, &ct->cg, nsec, sys);
-	return r < 0 ? err_sys(err, -r, "cpu_usage") : 0;
+	if (r < 0)
+		return err_sys(err, -r, "cpu_usage");
+	if (s != NULL) {
+		s->has_cpu = true;
+		s->cpu = *nsec;
+		s->cpu_system = *sys;
+	}
+	return 0;
 }
 
 int read_cpu_usage(struct ct *ct, const char *key, struct text *out, struct err *err)
@@ -180,11 +203,18 @@ int read_thread_count(struct ct *ct, const char *key, struct text *out, struct e
 /* Kills of this life so far: what the kernel says while the cgroup is there. */
 uint64_t ct_oom_kills(struct ct *ct)
 {
+	struct seen *s = seen(ct);
 	uint64_t n;
 
-	if (ct->has_cg && (ct->cg.own & CG_BIT(CG_MEMORY)) && cg_oom_kills(ct->e->cgroups, &ct->cg, &n) == 0)
-		return n;
-	return ct->oom_kills;
+	if (s != NULL && s->has_oom)
+		return s->oom;
+	if (!ct->has_cg || !(ct->cg.own & CG_BIT(CG_MEMORY)) || cg_oom_kills(ct->e->cgroups, &ct->cg, &n) < 0)
+		n = ct->oom_kills;
+	if (s != NULL) {
+		s->has_oom = true;
+		s->oom = n;
+	}
+	return n;
 }
 
 /* Each container's total is its own past lives, the present one, and its children's; a gone child's was added on removal. */

@@ -169,6 +169,7 @@ int take_down(struct ct *ct)
 		r = cg_remove(ct->e->cgroups, &ct->cg);
 		if (r == -EBUSY)
 			return r;
+		cg_let_go(ct->e->cgroups, &ct->cg);
 		ct->has_cg = ct->cg_killed = false;
 		free(TAKE_PTR(ct->cg.path));
 		ct->cg.own = 0;

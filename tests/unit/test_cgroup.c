@@ -437,6 +437,70 @@ static void test_cpu_usage(void)
 	destroy(&a);
 }
 
+static unsigned open_slots(const struct cg *c)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(c->kept->fd); i++)
+		n += c->kept->fd[i] != 0;
+	return n;
+}
+
+/* All that is counted, and that it can be. */
+static void count_all(const struct cg *c, uint64_t processes)
+{
+	uint64_t nsec, system, bytes, kills = 9, n = 99;
+	SAME(cg_cpu_usage(g, c, &nsec, &system), 0);
+	if (has(CG_MEMORY)) {
+		SAME(cg_memory_usage(g, c, &bytes), 0);
+		SAME(cg_oom_kills(g, c, &kills), 0);
+		SAME(kills, 0);
+	}
+	SAME(cg_count(g, c, false, &n), 0);
+	SAME(n, processes);
+	SAME(cg_count(g, c, true, &n), 0);
+	SAME(n, processes);
+}
+
+static void test_keep(void)
+{
+	struct cg_kept kept = {}, child_kept = {};
+	struct cg a = ct("keep", USUAL, &top), below = ct("keep/below", USUAL, &a);
+	if (!has(CG_CPUACCT))
+		return;
+	a.kept = &kept;
+	below.kept = &child_kept;
+	SAME(cg_create(g, &a, NULL), 0);
+	count_all(&a, 0);
+	SAME(open_slots(&a), 0); /* not asked for */
+	cg_keep(g, true);
+	count_all(&a, 0);
+	unsigned n = open_slots(&a);
+	CHECK(n >= 4);
+	spawn(&a, sleeper);
+	count_all(&a, 1);
+	SAME(open_slots(&a), n);
+	/* with a cgroup below its processes count too */
+	SAME(cg_create(g, &below, NULL), 0);
+	spawn(&below, sleeper);
+	count_all(&a, 2);
+	count_all(&below, 1);
+	destroy(&below);
+	CHECK(kill_all(&a));
+	/* a descriptor of what was removed is not one of what has its name now */
+	CHECK(UNTIL(cg_remove(g, &a) == 0));
+	SAME(cg_create(g, &a, NULL), 0);
+	spawn(&a, sleeper);
+	count_all(&a, 1);
+	cg_keep(g, false);
+	cg_let_go(g, &a);
+	cg_let_go(g, &below);
+	SAME(open_slots(&a), 0);
+	SAME(open_slots(&below), 0);
+	count_all(&a, 1);
+	SAME(open_slots(&a), 0);
+	destroy(&a);
+}
+
 static int ticker(void)
 {
 	while (poll(NULL, 0, 1) <= 0)
@@ -819,6 +883,7 @@ static const struct {
 	{"knobs: plain names only", test_knobs},
 	{"memory: used, refused below use, counted when it kills", test_memory},
 	{"cpu: time is counted", test_cpu_usage},
+	{"counters: the same by descriptors that are kept", test_keep},
 	{"freeze: stops the subtree, and a frozen one can be killed", test_freeze},
 	{"kill: ends a fork bomb", test_fork_bomb},
 	{"renew: a process can be born where others were killed", test_renew},

@@ -1,0 +1,111 @@
+/*
+ * Counters, of one container (`stat`) and of all (`metrics`). They are read container by container, so that a file that
+ * several come from is read once, and printed family by family, as the format wants it.
+ */
+#include "engine/daemon.h"
+#include "engine/hooks.h"
+
+/* Until round_end a container's counters are taken from the kernel once. */
+static void round_begin(struct engine *e)
+{
+	e->round = ++e->rounds;
+}
+
+static void round_end(struct engine *e)
+{
+	e->round = 0;
+}
+
+int read_stat(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	(void)key;
+	(void)err;
+	round_begin(ct->e);
+	for (int i = 0; i < PROP_COUNT; i++) {
+		autotext struct text v = {};
+
+		if ((props[i].flags & P_STAT) && prop_read(ct, i, NULL, &v, NULL) == 0)
+			text_addf(out, "%s %s\n", props[i].name, text_str(&v));
+	}
+	round_end(ct->e);
+	return text_ok(out);
+}
+
+/* All values one after the other, by containers; ends[] tells where each ends. One that there is none of is empty. */
+struct table {
+	struct text values;
+	size_t *ends;
+	int rows[PROP_COUNT]; /* the counters' numbers */
+	size_t n;
+};
+
+static void truncate_text(struct text *t, size_t len)
+{
+	if (t->len > len)
+		t->p[t->len = len] = '\0';
+}
+
+static int collect(struct engine *e, struct table *t)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < PROP_COUNT; i++)
+		if (props[i].flags & P_STAT)
+			t->rows[t->n++] = i;
+	t->ends = calloc(e->count * t->n + 1, sizeof(*t->ends));
+	if (t->ends == NULL)
+		return -ENOMEM;
+	round_begin(e);
+	cg_keep(e->cgroups, true);
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		for (size_t i = 0; i < t->n; i++) {
+			size_t before = t->values.len;
+
+			if (prop_read(ct, t->rows[i], NULL, &t->values, NULL) < 0)
+				truncate_text(&t->values, before);
+			t->ends[at++] = t->values.len;
+		}
+	cg_keep(e->cgroups, false);
+	round_end(e);
+	return text_ok(&t->values);
+}
+
+static void print_family(struct engine *e, const struct table *t, size_t row, struct text *out)
+{
+	const struct prop *p = &props[t->rows[row]];
+	const char *suffix = p->flags & P_GAUGE ? "" : "_total";
+	autotext struct text head = {};
+	size_t at = row;
+
+	text_addf(out, "# TYPE porto_%s %s\n# HELP porto_%s %s\n", p->name, p->flags & P_GAUGE ? "gauge" : "counter", p->name,
+		  p->help);
+	text_addf(&head, "porto_%s%s{container=\"", p->name, suffix);
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct), at += t->n) {
+		size_t start = at > 0 ? t->ends[at - 1] : 0;
+
+		if (t->ends[at] == start)
+			continue;
+		text_addn(out, text_str(&head), head.len);
+		text_add(out, ct->name);
+		text_addn(out, "\"} ", 3);
+		text_addn(out, t->values.p + start, t->ends[at] - start);
+		text_addc(out, '\n');
+	}
+}
+
+int read_metrics(const struct daemon_call *c, struct text *out)
+{
+	struct engine *e = c->e;
+	struct table t = {};
+	int r = collect(e, &t);
+
+	for (size_t i = 0; r == 0 && i < t.n; i++)
+		print_family(e, &t, i, out);
+	free(t.ends);
+	text_done(&t.values);
+	if (r < 0)
+		return err_sys(c->err, -r, "metrics");
+	text_addf(out, "# TYPE porto_containers gauge\n# HELP porto_containers containers there are\nporto_containers %zu\n# EOF\n",
+		  e->count);
+	return text_ok(out);
+}
