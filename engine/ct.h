@@ -15,6 +15,7 @@
 #include "base/proc.h"
 #include "base/slots.h"
 #include "base/text.h"
+#include "engine/birth.h"
 #include "engine/cgroup.h"
 #include "engine/config.h"
 #include "engine/engine.h"
@@ -168,6 +169,7 @@ struct engine {
 	int state_fd, ct_fd;  /* the state directory, its ct/ */
 	int work_fd;          /* the work directory, -1 until first needed */
 	int init_fd;          /* sealed copy of porto-init */
+	struct seed seed;     /* one that waits for starts */
 	gid_t porto_gid;      /* (gid_t)-1: no such group */
 	struct loop_fd notes_watch;
 	struct loop_timer tick; /* each second while something runs: output that outgrows its limit */

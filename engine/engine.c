@@ -190,6 +190,7 @@ void engine_free(struct engine *e)
 	save_close(e);
 	if (e->work_fd >= 0)
 		close(e->work_fd);
+	seed_end(&e->seed);
 	if (e->init_fd >= 0)
 		close(e->init_fd);
 	for (size_t i = 0; i < LAST_ERRORS; i++) {

@@ -1,21 +1,14 @@
 /*
- * The new process. It is cloned with the worker's memory (CLONE_VM|CLONE_VFORK: the cost doesn't grow with the worker),
- * as a child of the supervisor (CLONE_PARENT), straight into its v2 cgroup, and executes porto-init, which waits for its
- * operations on a pipe. They are sent only after the record with the pid is saved: before that it can do nothing that a
- * crash of ours would make happen twice.
- *
- * A container below another with a task is cloned by an intermediate process, which joins the other's namespaces first:
- * a pid namespace can only be entered by a child.
+ * The new process: what it is given and told. It is porto-init (birth.c), which waits for its operations on a pipe. They
+ * are sent only after the record with the pid is saved: before that it can do nothing that a crash of ours would make
+ * happen twice.
  */
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "base/fd.h"
+#include "engine/birth.h"
 #include "engine/cred.h"
 #include "engine/env.h"
 #include "engine/hooks.h"
@@ -24,27 +17,14 @@
 #include "engine/run.h"
 #include "engine/save.h"
 
-#define FDS_MAX 32
-#define STACK_SIZE (64u << 10)
-#define FD_SAFE 200 /* above all numbers that porto-init is given */
 #define PIPE_DEFAULT 65536
 
 struct spawn {
 	struct ct *ct;
 	struct text ops;
-	int fds[FDS_MAX]; /* fds[i] becomes descriptor INIT_OPS_FD + i */
-	bool owned[FDS_MAX];
-	int count;
+	struct birth b;
+	bool owned[BIRTH_FDS]; /* close b.fds[i] at the end */
 	int ops_write, report_read;
-	int cgroup_fd;    /* -1: none */
-	int join_fd;      /* pidfd whose namespaces are joined first, -1: none */
-	int init_fd;
-	uint64_t flags;   /* namespaces of its own */
-	int join_flags;
-	pid_t pid;
-	int pidfd;
-	int failed;       /* errno of whichever process failed before porto-init ran */
-	void *stacks;
 };
 
 static void op(struct spawn *s, const char *name)
@@ -69,14 +49,14 @@ static void op_num(struct spawn *s, const char *name, long n)
 /* The number under which the new process will have fd; -EMFILE. */
 static int pass(struct spawn *s, int fd, bool owned)
 {
-	if (s->count >= FDS_MAX) {
+	if (s->b.count >= BIRTH_FDS) {
 		if (owned)
 			close(fd);
 		return -EMFILE;
 	}
-	s->fds[s->count] = fd;
-	s->owned[s->count] = owned;
-	return INIT_OPS_FD + s->count++;
+	s->b.fds[s->b.count] = fd;
+	s->owned[s->b.count] = owned;
+	return INIT_OPS_FD + s->b.count++;
 }
 
 /* ---- the list of operations ---- */
@@ -96,17 +76,17 @@ static int add_cgroups(struct spawn *s)
 			return at;
 		op_num(s, "tasks", at);
 	}
-	s->cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
-	if (s->cgroup_fd < 0)
-		return s->cgroup_fd != -ENOENT ? s->cgroup_fd : 0;
+	s->b.cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
+	if (s->b.cgroup_fd < 0)
+		return s->b.cgroup_fd != -ENOENT ? s->b.cgroup_fd : 0;
 	if (!home->cg_killed)
 		return 0;
 	/* a clone into a cgroup whose cgroup.kill was once written is killed by kernels 6.14 to 6.18: join by hand */
-	n = openat(s->cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+	n = openat(s->b.cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 	if (n < 0)
 		return -errno;
-	close(s->cgroup_fd);
-	s->cgroup_fd = -1;
+	close(s->b.cgroup_fd);
+	s->b.cgroup_fd = -1;
 	n = pass(s, n, true);
 	if (n >= 0)
 		op_num(s, "tasks", n);
@@ -117,7 +97,7 @@ static void add_mounts(struct spawn *s)
 {
 	struct ct *ct = s->ct;
 
-	if (!(s->flags & CLONE_NEWNS))
+	if (!(s->b.flags & CLONE_NEWNS))
 		return;
 	op(s, "slave");
 	if (ct_has_root(ct)) {
@@ -125,7 +105,7 @@ static void add_mounts(struct spawn *s)
 		op(s, "dev");
 		op(s, "sys");
 	}
-	if (s->flags & CLONE_NEWPID || ct_has_root(ct))
+	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
 		op(s, "proc");
 	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
 		autostrv struct strv words = {};
@@ -309,174 +289,6 @@ static int build_ops(struct spawn *s, struct err *err)
 	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : 0;
 }
 
-/* ---- processes that share our memory until they execute ---- */
-
-/*
- * clone3(2) with a stack of its own and a function to run there: libc has no wrapper for it, and clone(2) can't enter a
- * cgroup. fn must not return.
- */
-static long clone_on(struct clone_args *args, void (*fn)(struct spawn *), struct spawn *s)
-{
-#if defined(__x86_64__)
-	long ret = SYS_clone3;
-	register void (*rfn)(struct spawn *) __asm__("r12") = fn;
-	register struct spawn *rarg __asm__("r13") = s;
-
-	__asm__ volatile("syscall\n\t"
-			 "testq %%rax, %%rax\n\t"
-			 "jnz 1f\n\t"
-			 "xorl %%ebp, %%ebp\n\t"
-			 "movq %%r13, %%rdi\n\t"
-			 "callq *%%r12\n\t"
-			 "ud2\n"
-			 "1:"
-			 : "+a"(ret)
-			 : "D"(args), "S"(sizeof(*args)), "r"(rfn), "r"(rarg)
-			 : "rcx", "r11", "memory", "cc");
-	return ret;
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = SYS_clone3;
-	register long x0 __asm__("x0") = (long)args;
-	register long x1 __asm__("x1") = (long)sizeof(*args);
-	register void (*rfn)(struct spawn *) __asm__("x20") = fn;
-	register struct spawn *rarg __asm__("x21") = s;
-
-	__asm__ volatile("svc 0\n\t"
-			 "cbnz x0, 1f\n\t"
-			 "mov x29, xzr\n\t"
-			 "mov x0, x21\n\t"
-			 "blr x20\n\t"
-			 "brk 0\n"
-			 "1:"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(rfn), "r"(rarg)
-			 : "memory", "cc", "x30");
-	return x0;
-#else
-#error "clone_on: write the few lines for this processor"
-#endif
-}
-
-static struct clone_args clone_args_for(struct spawn *s, uint64_t flags, int stack)
-{
-	struct clone_args args = {
-		.flags = flags | CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND,
-		.stack = (uint64_t)(uintptr_t)s->stacks + (uint64_t)stack * STACK_SIZE,
-		.stack_size = STACK_SIZE,
-	};
-
-	return args;
-}
-
-/* No malloc, no log, no return from here on: this runs in the worker's memory while the worker stands still. */
-__attribute__((noreturn, no_sanitize("address", "undefined"))) static void become_init(struct spawn *s)
-{
-	static char *const argv[] = { (char *)"porto-init", NULL };
-	static char *const envp[] = { NULL };
-	sigset_t none;
-	int fds[FDS_MAX], init_fd;
-
-	for (int i = 0; i < s->count; i++) {
-		fds[i] = fcntl(s->fds[i], F_DUPFD, FD_SAFE);
-		if (fds[i] < 0)
-			goto fail;
-	}
-	init_fd = fcntl(s->init_fd, F_DUPFD_CLOEXEC, FD_SAFE);
-	if (init_fd < 0)
-		goto fail;
-	for (int i = 0; i < s->count; i++)
-		if (dup2(fds[i], INIT_OPS_FD + i) < 0)
-			goto fail;
-	/* everything above what was promised, the duplicates too, closes at the exec */
-	(void)syscall(SYS_close_range, INIT_OPS_FD + s->count, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	syscall(SYS_execveat, init_fd, "", argv, envp, AT_EMPTY_PATH);
-fail:
-	s->failed = errno != 0 ? errno : EIO;
-	_exit(127);
-}
-
-static long clone_init(struct spawn *s, int stack)
-{
-	struct clone_args args = clone_args_for(s, s->flags | CLONE_PIDFD, stack);
-
-	args.pidfd = (uint64_t)(uintptr_t)&s->pidfd;
-	if (s->cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)s->cgroup_fd;
-	}
-	return clone_on(&args, become_init, s);
-}
-
-/* Both share our descriptors too, so that the pidfd made here is ours. */
-__attribute__((noreturn, no_sanitize("address", "undefined"))) static void clone_inside(struct spawn *s)
-{
-	long pid = clone_init(s, 2);
-
-	if (pid < 0)
-		s->failed = (int)-pid;
-	_exit(0);
-}
-
-/* A process that has entered a pid namespace can't make another below it, only its child can: there may be one more. */
-__attribute__((noreturn, no_sanitize("address", "undefined"))) static void join_then_clone(struct spawn *s)
-{
-	if (setns(s->join_fd, s->join_flags) < 0) {
-		s->failed = errno;
-	} else if (s->flags & CLONE_NEWPID) {
-		struct clone_args args = clone_args_for(s, CLONE_FILES, 1);
-		long pid = clone_on(&args, clone_inside, s);
-
-		if (pid < 0)
-			s->failed = (int)-pid;
-	} else {
-		clone_inside(s);
-	}
-	_exit(0);
-}
-
-/* The pid as we see it: the clone was made where pids are counted differently. */
-static pid_t pid_of_pidfd(int pidfd)
-{
-	char path[48], buf[512];
-	const char *line;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if (file_read_small(AT_FDCWD, path, buf, sizeof(buf)) < 0)
-		return 0;
-	line = strstr(buf, "\nPid:");
-	return line != NULL ? (pid_t)atoi(line + 5) : 0;
-}
-
-static int do_clone(struct spawn *s)
-{
-	sigset_t all, old;
-	long r;
-
-	s->stacks = mmap(NULL, 3 * (size_t)STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (s->stacks == MAP_FAILED)
-		return -errno;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (s->join_fd >= 0) {
-		struct clone_args args = clone_args_for(s, CLONE_FILES, 0);
-
-		r = clone_on(&args, join_then_clone, s);
-		if (r > 0 && s->pidfd >= 0)
-			s->pid = pid_of_pidfd(s->pidfd);
-	} else {
-		r = clone_init(s, 1);
-		if (r > 0)
-			s->pid = (pid_t)r;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	munmap(s->stacks, 3 * (size_t)STACK_SIZE);
-	if (r < 0)
-		return (int)r;
-	return s->pid == 0 ? -(s->failed != 0 ? s->failed : EIO) : 0;
-}
-
 /* ---- putting it together ---- */
 
 static void choose_namespaces(struct spawn *s)
@@ -484,12 +296,12 @@ static void choose_namespaces(struct spawn *s)
 	struct ct *ct = s->ct, *owner = ct_task_owner(ct->parent);
 
 	if (ct_isolated(ct))
-		s->flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
+		s->b.flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
 	if (ct->val[PROP_virt_mode].u == VIRT_APP && (ct->level == 1 || ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
-		s->flags |= CLONE_NEWNS;
+		s->b.flags |= CLONE_NEWNS;
 	if (owner != NULL && owner->pidfd >= 0 && owner->val[PROP_virt_mode].u != VIRT_HOST) {
-		s->join_fd = owner->pidfd;
-		s->join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP;
+		s->b.join_fd = owner->pidfd;
+		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP;
 	}
 }
 
@@ -522,15 +334,15 @@ static int make_channels(struct spawn *s, struct err *err)
 
 static void spawn_done(struct spawn *s)
 {
-	for (int i = 0; i < s->count; i++)
+	for (int i = 0; i < s->b.count; i++)
 		if (s->owned[i])
-			close(s->fds[i]);
+			close(s->b.fds[i]);
 	if (s->ops_write >= 0)
 		close(s->ops_write);
 	if (s->report_read >= 0)
 		close(s->report_read);
-	if (s->cgroup_fd >= 0)
-		close(s->cgroup_fd);
+	if (s->b.cgroup_fd >= 0)
+		close(s->b.cgroup_fd);
 	text_done(&s->ops);
 }
 
@@ -555,17 +367,17 @@ static int launch(struct spawn *s, uint64_t cookie, struct err *err)
 		r = build_ops(s, err);
 	if (r < 0)
 		return r;
-	r = do_clone(s);
+	r = seed_birth(&ct->e->seed, &s->b);
 	if (r == -EAGAIN)
 		return err_set(err, ERR_ResourceNotAvailable, "container %s: the limit of processes is reached", ct->name);
 	if (r < 0)
 		return err_sys(err, -r, "container %s: cannot make its process", ct->name);
-	ct->pid = s->pid;
-	ct->pidfd = s->pidfd;
+	ct->pid = s->b.pid;
+	ct->pidfd = s->b.pidfd;
 	ct->pid_start = 0;
 	(void)proc_start_time(ct->pid, &ct->pid_start);
-	if (s->failed != 0)
-		return err_sys(err, s->failed, "container %s: cannot execute porto-init", ct->name);
+	if (s->b.failed != 0)
+		return err_sys(err, s->b.failed, "container %s: cannot execute porto-init", ct->name);
 	r = save_ct(ct, cookie, 0, err);
 	if (r == 0)
 		r = send_ops(s, err);
@@ -576,12 +388,12 @@ static int launch(struct spawn *s, uint64_t cookie, struct err *err)
 
 int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 {
-	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1, .cgroup_fd = -1, .join_fd = -1, .pidfd = -1,
-			   .init_fd = ct->e->init_fd };
+	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1 };
 	int r;
 
+	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
 	choose_namespaces(&s);
-	if (ct->is_meta && s.flags == 0)
+	if (ct->is_meta && s.b.flags == 0)
 		return save_ct(ct, cookie, 0, err);
 	r = launch(&s, cookie, err);
 	spawn_done(&s);

@@ -152,6 +152,29 @@ $(id -u "$one")" ]
 	wait_for '! pgrep -f "[S]TATE_DIR/worker.pid" >/dev/null' 10
 }
 
+seed_pid() {
+	pgrep -P "$(supervisor_pid)" -x porto-seed
+}
+
+@test "the porto-init that waits for starts may be killed: the next start works, and there is another" {
+	local i old
+	for ((i = 0; i < 3; i++)); do
+		ct_start "s$i" "command=sh -c 'exit $((i + 50))'"
+		[ "$(<"$PORTO_ROOT/s$i/wait")" = dead ]
+		[ "$(<"$PORTO_ROOT/s$i/exit_code")" = $((i + 50)) ]
+		old=$(seed_pid) || true
+		[ "$i" -gt 0 ] || [ -n "$old" ]
+		[ -z "$old" ] || kill -9 "$old"
+		wait_for "! [ -e /proc/$old/exe ]"
+		rmdir "$PORTO_ROOT/s$i"
+	done
+	ct_start s3 command='sleep 1000'
+	ct_start s4 command='sleep 1000'
+	[ "$(seed_pid)" != "$old" ]
+	[ "$(tr '\0' ' ' <"/proc/$(awk '{ sub(/.*\) /, ""); print $2 }' "/proc/$(<"$PORTO_ROOT/s4/root_pid")/stat")/cmdline" | sed 's/ *$//')" = porto-init ]
+	rmdir "$PORTO_ROOT"/s[34]
+}
+
 @test "containers go on and their statuses are exact while no worker runs, and through an upgrade" {
 	make_ct a 'sh -c "sleep 0.3; exit 77"'
 	make_ct b 'sleep 1000'

@@ -123,6 +123,9 @@ int mount_point(struct init *in, const char *name);
 /* Checks that mounts are allowed here and opens the base for them. 0, or -1 with the failure recorded. */
 int mount_base(struct init *in, bool needs_root);
 
+/* seed.c: returns in each child, with its descriptors in place */
+void seed_wait(void);
+
 /* filesystems.c */
 int op_proc(struct init *in, char **arg);
 int op_dev(struct init *in, char **arg);

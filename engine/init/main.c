@@ -214,13 +214,17 @@ static void standard_fds(void)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static struct init in = { .sync_fd = -1, .root_fd = -1 };
 
-	prctl(PR_SET_NAME, "porto-init");
 	signals_ignore();
 	standard_fds();
+	if (argc == 2 && !strcmp(argv[1], "seed")) {
+		seed_wait();
+		memset(argv[1], 0, strlen(argv[1])); /* as `ps` shows it */
+	}
+	prctl(PR_SET_NAME, "porto-init");
 	umask(022);
 
 	if (!ops_read(&in) && !ops_run(&in))

@@ -9,6 +9,11 @@
  *     INIT_STATUS_FD  the container's status file, STATUS_SIZE bytes already allocated (so ENOSPC can't lose a status)
  * and whatever the operations name by number. All others are closed before the command runs.
  *
+ * Executed with the argument `seed` it has one descriptor, INIT_OPS_FD: a SOCK_SEQPACKET socket. For each struct seed_order
+ * there, with descriptors as SCM_RIGHTS (those above in their order, then the v2 cgroup to be born in, if any), it clones
+ * itself, in new namespaces as flags say, as a child of its own parent; the child has the descriptors in place and goes on as
+ * if it had just been executed. The answer is a struct seed_answer with the child's pidfd. It ends when the socket does.
+ *
  * The operations are NUL-terminated words: the operation's name, then exactly its number of arguments. They are run in
  * order by the process, up to `fork`; after it the parent stays (reaps, writes the wait status) and the rest is run by
  * the child; with `become` instead of `fork` there is no parent: the same process goes on and becomes the command.
@@ -68,10 +73,24 @@
 #ifndef ENGINE_INIT_PROTO_H
 #define ENGINE_INIT_PROTO_H
 
+#include <stdint.h>
+
 #define INIT_OPS_FD 3
 #define INIT_REPORT_FD 4
 #define INIT_STATUS_FD 5
 #define INIT_FIRST_FREE_FD 6
+
+#define SEED_FDS 33
+
+struct seed_order {
+	uint64_t flags;  /* CLONE_NEW... */
+	uint32_t count;  /* descriptors, without the cgroup's */
+	uint32_t cgroup; /* 1: the last one is it */
+};
+
+struct seed_answer {
+	int32_t pid;     /* or -errno, and no pidfd then */
+};
 
 #define STATUS_LINE 64
 #define STATUS_SIZE 1024

@@ -1,0 +1,189 @@
+/*
+ * The process is cloned with the worker's memory (CLONE_VM|CLONE_VFORK: the cost doesn't grow with the worker), as a child
+ * of the supervisor (CLONE_PARENT), straight into its v2 cgroup, and executes porto-init.
+ *
+ * A container below another with a task is cloned by an intermediate process, which joins the other's namespaces first:
+ * a pid namespace can only be entered by a child.
+ */
+#include "engine/birth.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/fd.h"
+#include "engine/init/proto.h"
+
+#define STACK_SIZE (64u << 10)
+#define FD_SAFE 200 /* above all numbers that porto-init is given */
+
+/*
+ * clone3(2) with a stack of its own and a function to run there: libc has no wrapper for it, and clone(2) can't enter a
+ * cgroup. fn must not return.
+ */
+static long clone_on(struct clone_args *args, void (*fn)(struct birth *), struct birth *b)
+{
+#if defined(__x86_64__)
+	long ret = SYS_clone3;
+	register void (*rfn)(struct birth *) __asm__("r12") = fn;
+	register struct birth *rarg __asm__("r13") = b;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xorl %%ebp, %%ebp\n\t"
+			 "movq %%r13, %%rdi\n\t"
+			 "callq *%%r12\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "+a"(ret)
+			 : "D"(args), "S"(sizeof(*args)), "r"(rfn), "r"(rarg)
+			 : "rcx", "r11", "memory", "cc");
+	return ret;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = SYS_clone3;
+	register long x0 __asm__("x0") = (long)args;
+	register long x1 __asm__("x1") = (long)sizeof(*args);
+	register void (*rfn)(struct birth *) __asm__("x20") = fn;
+	register struct birth *rarg __asm__("x21") = b;
+
+	__asm__ volatile("svc 0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, xzr\n\t"
+			 "mov x0, x21\n\t"
+			 "blr x20\n\t"
+			 "brk 0\n"
+			 "1:"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(rfn), "r"(rarg)
+			 : "memory", "cc", "x30");
+	return x0;
+#else
+#error "clone_on: write the few lines for this processor"
+#endif
+}
+
+static struct clone_args clone_args_for(struct birth *b, uint64_t flags, int stack)
+{
+	struct clone_args args = {
+		.flags = flags | CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND,
+		.stack = (uint64_t)(uintptr_t)b->stacks + (uint64_t)stack * STACK_SIZE,
+		.stack_size = STACK_SIZE,
+	};
+
+	return args;
+}
+
+/* No malloc, no log, no return from here on: this runs in the worker's memory while the worker stands still. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void become_init(struct birth *b)
+{
+	static char *const argv[] = { (char *)"porto-init", NULL }, *const seed_argv[] = { (char *)"porto-init", (char *)"seed", NULL };
+	static char *const envp[] = { NULL };
+	sigset_t none;
+	int fds[BIRTH_FDS], init_fd;
+
+	for (int i = 0; i < b->count; i++) {
+		fds[i] = fcntl(b->fds[i], F_DUPFD, FD_SAFE);
+		if (fds[i] < 0)
+			goto fail;
+	}
+	init_fd = fcntl(b->init_fd, F_DUPFD_CLOEXEC, FD_SAFE);
+	if (init_fd < 0)
+		goto fail;
+	for (int i = 0; i < b->count; i++)
+		if (dup2(fds[i], INIT_OPS_FD + i) < 0)
+			goto fail;
+	/* everything above what was promised, the duplicates too, closes at the exec */
+	(void)syscall(SYS_close_range, INIT_OPS_FD + b->count, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_execveat, init_fd, "", b->seed ? seed_argv : argv, envp, AT_EMPTY_PATH);
+fail:
+	b->failed = errno != 0 ? errno : EIO;
+	_exit(127);
+}
+
+static long clone_init(struct birth *b, int stack)
+{
+	struct clone_args args = clone_args_for(b, b->flags | CLONE_PIDFD, stack);
+
+	args.pidfd = (uint64_t)(uintptr_t)&b->pidfd;
+	if (b->cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)b->cgroup_fd;
+	}
+	return clone_on(&args, become_init, b);
+}
+
+/* Both share our descriptors too, so that the pidfd made here is ours. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void clone_inside(struct birth *b)
+{
+	long pid = clone_init(b, 2);
+
+	if (pid < 0)
+		b->failed = (int)-pid;
+	_exit(0);
+}
+
+/* A process that has entered a pid namespace can't make another below it, only its child can: there may be one more. */
+__attribute__((noreturn, no_sanitize("address", "undefined"))) static void join_then_clone(struct birth *b)
+{
+	if (setns(b->join_fd, b->join_flags) < 0) {
+		b->failed = errno;
+	} else if (b->flags & CLONE_NEWPID) {
+		struct clone_args args = clone_args_for(b, CLONE_FILES, 1);
+		long pid = clone_on(&args, clone_inside, b);
+
+		if (pid < 0)
+			b->failed = (int)-pid;
+	} else {
+		clone_inside(b);
+	}
+	_exit(0);
+}
+
+/* The pid as we see it: the clone was made where pids are counted differently. */
+static pid_t pid_of_pidfd(int pidfd)
+{
+	char path[48], buf[512];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if (file_read_small(AT_FDCWD, path, buf, sizeof(buf)) < 0)
+		return 0;
+	line = strstr(buf, "\nPid:");
+	return line != NULL ? (pid_t)atoi(line + 5) : 0;
+}
+
+int birth(struct birth *b)
+{
+	sigset_t all, old;
+	long r;
+
+	b->stacks = mmap(NULL, 3 * (size_t)STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (b->stacks == MAP_FAILED)
+		return -errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (b->join_fd >= 0) {
+		struct clone_args args = clone_args_for(b, CLONE_FILES, 0);
+
+		r = clone_on(&args, join_then_clone, b);
+		if (r > 0 && b->pidfd >= 0)
+			b->pid = pid_of_pidfd(b->pidfd);
+	} else {
+		r = clone_init(b, 1);
+		if (r > 0)
+			b->pid = (pid_t)r;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	munmap(b->stacks, 3 * (size_t)STACK_SIZE);
+	if (r < 0)
+		return (int)r;
+	return b->pid == 0 ? -(b->failed != 0 ? b->failed : EIO) : 0;
+}
