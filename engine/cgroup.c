@@ -366,29 +366,6 @@ bool cg_frozen(struct cgroups *g, const struct cg *c)
 	return g->h[0].drv->frozen(&g->h[0], c->path);
 }
 
-int cg_of_pid(struct cgroups *g, pid_t pid, struct text *path)
-{
-	autotext struct text raw = {};
-	const char *prefix[] = {g->h[0].inside, "/", g->root};
-	int r = cg_pid_raw(&g->h[0], pid, &raw);
-	if (r < 0)
-		return r;
-	const char *p = text_str(&raw);
-	for (size_t i = 0; i < ARRAY_LEN(prefix); i++) {
-		size_t len = strlen(prefix[i]);
-		if (strncmp(p, prefix[i], len) != 0)
-			return -ENOENT;
-		p += len;
-	}
-	if (*p && *p != '/')
-		return -ENOENT;
-	const char *leaf = strstr(p, "/+");
-	size_t len = leaf ? (size_t)(leaf - p) : strlen(p);
-	if (len > 0)
-		text_addn(path, p + 1, len - 1);
-	return text_ok(path);
-}
-
 /* ---- knobs ---- */
 
 /* Only plain names: nothing in a cgroup's directory has a slash, and "cgroup." must name a hierarchy. */

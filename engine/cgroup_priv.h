@@ -3,10 +3,10 @@
  *
  * cgroup_find.c  finds and prepares the hierarchies        cgroup_walk.c  subtrees: removing, listing, sweeping
  * cgroup.c       one container: create, join, limits       cgroup_v1.c, cgroup_v2.c  what differs, behind struct cg_driver
- * cgroup_count.c one container: counters
+ * cgroup_count.c one container: counters                  cgroup_where.c  the container of a process
  *
  * Only the directory of our root is kept open in each hierarchy; everything else is reached from it by path. All of
- * struct cgroups but root_on and the last three is constant once it is open.
+ * struct cgroups but root_on and what stands behind it is constant once it is open.
  */
 #ifndef ENGINE_CGROUP_PRIV_H
 #define ENGINE_CGROUP_PRIV_H
@@ -28,6 +28,8 @@
  */
 #define CG_DIR_MODE 01755
 
+#define CG_OUTSIDE 16
+
 #define CG_OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
 struct hier {
@@ -48,6 +50,8 @@ struct cgroups {
 	unsigned root_on;        /* those that are enabled for the children of our root */
 	bool keep;               /* cg_keep */
 	unsigned kept, kept_max; /* descriptors kept open, and how many may be */
+	uint64_t outside[CG_OUTSIDE]; /* ids of v2 cgroups that are none of ours */
+	unsigned outside_next;
 };
 
 /* The counter files of a container, and their places in struct cg_kept. */

@@ -119,9 +119,9 @@ static _Noreturn void stay(struct init *in, pid_t command, int sync)
 		_exit(EXIT_FAILURE);
 	}
 	status_started(command);
+	close(INIT_REPORT_FD);
 	close(SYNC_FD);
 	forget_program();
-	close(INIT_REPORT_FD);
 
 	status = reap_until(command);
 	status_exited(command, status);
