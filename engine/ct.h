@@ -85,6 +85,7 @@ struct ct {
 	unsigned level;
 	enum ct_state state;
 	bool destroying;      /* out of the tree, being taken down */
+	bool gone;            /* its record says so */
 
 	union value val[PROP_COUNT];
 	uint64_t set[(PROP_COUNT + 63) / 64]; /* explicitly set */

@@ -177,12 +177,15 @@ int save_gone(struct ct *ct, uint64_t cookie, struct err *err)
 {
 	char from[24], to[64];
 
+	if (ct->gone && cookie == 0)
+		return 0;
 	if (cookie != 0)
 		ct->unique = cookie;
 	record_name(ct, from);
 	gone_name(ct, to);
 	if (renameat(ct->e->ct_fd, from, ct->e->ct_fd, to) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "cannot save that container %s is gone", ct->name);
+	ct->gone = true;
 	return 0;
 }
 

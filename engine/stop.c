@@ -17,20 +17,27 @@
 
 /* ---- the end of a task ---- */
 
-static void end_of_task(struct ct *ct)
+/* What porto-init has written is exact; without that its own end counts, as the supervisor saw it. */
+static void end_of_task(struct ct *ct, const struct init_status *st)
 {
-	struct init_status st;
-
 	loop_cancel(ct->e->loop, &ct->note_timer);
-	if (save_status_read(ct, &st) == 0 && st.phase == STATUS_EXITED)
-		fsm_task_ended(ct, st.status);
+	if (st->phase == STATUS_EXITED)
+		fsm_task_ended(ct, st->status);
 	else
 		fsm_task_ended(ct, ct->noted ? ct->note_status : SIGKILL);
 }
 
+static void look_at_end(struct ct *ct)
+{
+	struct init_status st;
+
+	(void)save_status_read(ct, &st); /* all zero if there is none */
+	end_of_task(ct, &st);
+}
+
 static void note_missing(void *arg)
 {
-	end_of_task(arg); /* no supervisor reaped it for us: only a kill ends porto-init without a word in the status file */
+	look_at_end(arg); /* no supervisor reaped it for us: only a kill ends porto-init without a word in the status file */
 }
 
 static void on_pidfd(void *arg, uint32_t events)
@@ -39,14 +46,15 @@ static void on_pidfd(void *arg, uint32_t events)
 	struct init_status st;
 
 	(void)events;
-	if (ct->noted || (save_status_read(ct, &st) == 0 && st.phase == STATUS_EXITED)) {
-		end_of_task(ct);
+	(void)save_status_read(ct, &st);
+	if (ct->noted || st.phase == STATUS_EXITED) {
+		end_of_task(ct, &st);
 		return;
 	}
 	loop_del(ct->e->loop, &ct->watch);
 	ct->note_timer = (struct loop_timer){ .fn = note_missing, .arg = ct };
 	if (loop_after(ct->e->loop, &ct->note_timer, NOTE_TIMEOUT) < 0)
-		end_of_task(ct);
+		end_of_task(ct, &st);
 }
 
 int task_watch(struct ct *ct)
@@ -80,7 +88,7 @@ void task_check_notes(struct engine *e)
 			continue;
 		ct->noted = true;
 		ct->note_status = note.status;
-		end_of_task(ct);
+		look_at_end(ct);
 	}
 }
 
