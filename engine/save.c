@@ -212,7 +212,12 @@ int save_status_create(struct ct *ct, struct err *err)
 	int r;
 
 	status_name(ct, name);
-	fd = openat(ct->e->ct_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* never the file of an earlier process: one that an engine which died had just made may yet write to it */
+	for (int tries = 0; fd < 0 && tries < 2; tries++) {
+		fd = openat(ct->e->ct_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0 && (errno != EEXIST || (unlinkat(ct->e->ct_fd, name, 0) < 0 && errno != ENOENT)))
+			break;
+	}
 	if (fd < 0)
 		return err_sys(err, errno, "status file of %s", ct->name);
 	memset(page, ' ', sizeof(page));
