@@ -4,25 +4,25 @@
  */
 #include "bench/bench.h"
 
-static int *open_all(size_t *n)
+#define FILES_MAX 100000u
+
+static int fds[FILES_MAX];
+
+static size_t open_all(void)
 {
 	char path[4096];
-	int *fds = NULL;
+	size_t n = 0;
 
-	for (*n = 0; fgets(path, sizeof(path), stdin); ++*n) {
-		if ((*n & (*n - 1)) == 0)
-			fds = reallocarray(fds, *n ? *n * 2 : 1, sizeof(*fds));
-		if (!fds)
-			err(1, NULL);
+	while (n < FILES_MAX && fgets(path, sizeof(path), stdin)) {
 		path[strcspn(path, "\n")] = 0;
-		fds[*n] = open(path, O_RDONLY | O_CLOEXEC);
-		if (fds[*n] < 0)
+		fds[n] = open(path, O_RDONLY | O_CLOEXEC);
+		if (fds[n++] < 0)
 			err(1, "%s", path);
 	}
-	return fds;
+	return n;
 }
 
-static double time_round(const int *fds, size_t n)
+static double time_round(size_t n)
 {
 	double start = now_usec();
 	char buf[4096];
@@ -37,20 +37,18 @@ int main(int argc, char **argv)
 {
 	size_t n, rounds;
 	double *took;
-	int *fds;
 
 	if (argc != 2)
 		errx(2, "usage: counters ROUNDS < NAMES");
 	rounds = count_argument(argv[1]);
 	took = calloc(rounds, sizeof(*took));
-	fds = open_all(&n);
-	if (!took || !fds)
+	n = open_all();
+	if (!took)
 		err(1, NULL);
-	time_round(fds, n);
+	time_round(n);
 	for (size_t i = 0; i < rounds; i++)
-		took[i] = time_round(fds, n);
+		took[i] = time_round(n);
 	printf("%.1f\n", median(took, rounds));
 	free(took);
-	free(fds);
 	return 0;
 }

@@ -152,6 +152,39 @@ $(id -u "$one")" ]
 	wait_for '! pgrep -f "[S]TATE_DIR/worker.pid" >/dev/null' 10
 }
 
+# metric NAME CONTAINER: its value, nothing if there is none.
+metric() {
+	sed -n "s/^porto_$1{container=\"${2//\//\\/}\"} //p" "$PORTO_ROOT/.porto/metrics"
+}
+
+worker_fds() {
+	find "/proc/$(worker_pid)/fd" -type l | wc -l
+}
+
+@test "metrics: what the files say, also of a container that has the name of one that is gone; no descriptor is left" {
+	local i before
+	prop .porto metrics >/dev/null
+	before=$(worker_fds)
+	for i in 1 2 3; do
+		ct_start m command='sleep 1000' memory_limit=64M
+		[ "$(metric process_count m)" = 2 ]
+		[ "$(metric process_count m)" = "$(prop m process_count)" ]
+		[ "$(metric thread_count m)" = 2 ]
+		[ "$(metric memory_usage m)" -gt 0 ]
+		[ "$(metric oom_kills_total m)" = 0 ]
+		[ "$(metric cpu_usage_total m)" -gt 0 ]
+		ct_start m/c command='sleep 1000'
+		[ "$(metric process_count m)" = 4 ]
+		[ "$(metric process_count m/c)" = 2 ]
+		rmdir "$PORTO_ROOT/m/c"
+		wait_for '[ "$(metric process_count m)" = 2 ]'
+		rmdir "$PORTO_ROOT/m"
+		[ -z "$(metric process_count m)" ]
+	done
+	wait_for '[ -z "$(prop .porto destroying)" ]'
+	[ "$(worker_fds)" -le $((before + 3)) ] # the waiting porto-init's
+}
+
 seed_pid() {
 	pgrep -P "$(supervisor_pid)" -x porto-seed
 }

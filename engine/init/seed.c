@@ -83,7 +83,7 @@ static void take_places(uint32_t count)
 void seed_wait(void)
 {
 	struct seed_order order;
-	int fds[SEED_FDS], pidfd;
+	int fds[SEED_FDS], pidfd = -1;
 
 	prctl(PR_SET_NAME, "porto-seed");
 	for (;;) {
