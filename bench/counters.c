@@ -1,6 +1,6 @@
 /*
- * bench/counters.c: the least that reading these kernel files costs: each once by a descriptor that stays open.
- * usage: counters ROUNDS < NAMES     prints: median usec of a round
+ * bench/counters.c: a command against the least that reading kernel files costs: each once by a descriptor that stays open.
+ * usage: counters ROUNDS COMMAND... < NAMES     prints: median usec of the command, of reading the files, ratio
  */
 #include "bench/bench.h"
 
@@ -35,20 +35,25 @@ static double time_round(size_t n)
 
 int main(int argc, char **argv)
 {
-	size_t n, rounds;
-	double *took;
+	double *command, *least;
+	size_t n, files;
 
-	if (argc != 2)
-		errx(2, "usage: counters ROUNDS < NAMES");
-	rounds = count_argument(argv[1]);
-	took = calloc(rounds, sizeof(*took));
-	n = open_all();
-	if (!took)
+	if (argc < 3)
+		errx(2, "usage: counters ROUNDS COMMAND... < NAMES");
+	n = count_argument(argv[1]);
+	command = calloc(n, sizeof(*command));
+	least = calloc(n, sizeof(*least));
+	if (!command || !least)
 		err(1, NULL);
-	time_round(n);
-	for (size_t i = 0; i < rounds; i++)
-		took[i] = time_round(n);
-	printf("%.1f\n", median(took, rounds));
-	free(took);
+	files = open_all();
+	time_command(argv + 2);
+	time_round(files);
+	for (size_t i = 0; i < n; i++) {
+		command[i] = time_command(argv + 2);
+		least[i] = time_round(files);
+	}
+	print_pair(command, least, n);
+	free(command);
+	free(least);
 	return 0;
 }

@@ -31,12 +31,13 @@ int read_stat(struct ct *ct, const char *key, struct text *out, struct err *err)
 	return text_ok(out);
 }
 
-/* All values one after the other, by containers; ends[] tells where each ends. One that there is none of is empty. */
+/* What is printed, gathered so that printing does not go through all containers (cold memory) for each family. */
 struct table {
-	struct text values;
-	size_t *ends;
 	int rows[PROP_COUNT]; /* the counters' numbers */
-	size_t n;
+	size_t n, containers;
+	const char **names;   /* of containers, borrowed */
+	struct text values;   /* of the first container by rows, of the second ... */
+	size_t *ends;         /* where each ends; one that there is none of is empty */
 };
 
 static void truncate_text(struct text *t, size_t len)
@@ -45,48 +46,53 @@ static void truncate_text(struct text *t, size_t len)
 		t->p[t->len = len] = '\0';
 }
 
+static void collect_one(struct ct *ct, struct table *t)
+{
+	size_t *ends = t->ends + t->containers * t->n;
+
+	for (size_t i = 0; i < t->n; i++) {
+		size_t before = t->values.len;
+
+		if (prop_read(ct, t->rows[i], NULL, &t->values, NULL) < 0)
+			truncate_text(&t->values, before);
+		ends[i] = t->values.len;
+	}
+	t->names[t->containers++] = ct->name;
+}
+
 static int collect(struct engine *e, struct table *t)
 {
-	size_t at = 0;
-
 	for (int i = 0; i < PROP_COUNT; i++)
 		if (props[i].flags & P_STAT)
 			t->rows[t->n++] = i;
 	t->ends = calloc(e->count * t->n + 1, sizeof(*t->ends));
-	if (t->ends == NULL)
+	t->names = calloc(e->count + 1, sizeof(*t->names));
+	if (t->ends == NULL || t->names == NULL)
 		return -ENOMEM;
 	round_begin(e);
 	cg_keep(e->cgroups, true);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
-		for (size_t i = 0; i < t->n; i++) {
-			size_t before = t->values.len;
-
-			if (prop_read(ct, t->rows[i], NULL, &t->values, NULL) < 0)
-				truncate_text(&t->values, before);
-			t->ends[at++] = t->values.len;
-		}
+		collect_one(ct, t);
 	cg_keep(e->cgroups, false);
 	round_end(e);
 	return text_ok(&t->values);
 }
 
-static void print_family(struct engine *e, const struct table *t, size_t row, struct text *out)
+static void print_family(const struct table *t, size_t row, struct text *out)
 {
 	const struct prop *p = &props[t->rows[row]];
-	const char *suffix = p->flags & P_GAUGE ? "" : "_total";
+	bool gauge = p->flags & P_GAUGE;
 	autotext struct text head = {};
-	size_t at = row;
 
-	text_addf(out, "# TYPE porto_%s %s\n# HELP porto_%s %s\n", p->name, p->flags & P_GAUGE ? "gauge" : "counter", p->name,
-		  p->help);
-	text_addf(&head, "porto_%s%s{container=\"", p->name, suffix);
-	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct), at += t->n) {
-		size_t start = at > 0 ? t->ends[at - 1] : 0;
+	text_addf(out, "# TYPE porto_%s %s\n# HELP porto_%s %s\n", p->name, gauge ? "gauge" : "counter", p->name, p->help);
+	text_addf(&head, "porto_%s%s{container=\"", p->name, gauge ? "" : "_total");
+	for (size_t i = 0; i < t->containers; i++) {
+		size_t at = i * t->n + row, start = at > 0 ? t->ends[at - 1] : 0;
 
 		if (t->ends[at] == start)
 			continue;
 		text_addn(out, text_str(&head), head.len);
-		text_add(out, ct->name);
+		text_add(out, t->names[i]);
 		text_addn(out, "\"} ", 3);
 		text_addn(out, t->values.p + start, t->ends[at] - start);
 		text_addc(out, '\n');
@@ -100,8 +106,9 @@ int read_metrics(const struct daemon_call *c, struct text *out)
 	int r = collect(e, &t);
 
 	for (size_t i = 0; r == 0 && i < t.n; i++)
-		print_family(e, &t, i, out);
+		print_family(&t, i, out);
 	free(t.ends);
+	free(t.names);
 	text_done(&t.values);
 	if (r < 0)
 		return err_sys(c->err, -r, "metrics");
