@@ -73,7 +73,7 @@ COMPILE = @mkdir -p $(@D) && echo '  CC    $@' && $(1) $(CPPFLAGS_ALL) $(CFLAGS_
 ARCHIVE = @echo '  AR    $@' && rm -f $@ && ar rcs $@ $^
 LINK = @mkdir -p $(@D) && echo '  LD    $@' && $(1) $(CFLAGS_ALL) $(2) $(LDFLAGS) -o $@ $^ $(3)
 
-PROGRAMS := build/portod build/porto-init build/porto-terminal
+PROGRAMS := build/portod build/porto-init build/porto-terminal build/porto-mkdir
 GENERATED := build/README build/porto.7 build/portod.conf
 DRIVERS := $(DRIVER_SRC:tests/%.c=build/%)
 UNIT := $(UNIT_SRC:%.c=build/release/%)
@@ -146,6 +146,9 @@ $(DRIVERS): build/%: build/release/tests/%.o build/release/libporto.a
 
 build/porto-terminal: build/release/scripts/terminal.o
 	$(call LINK,$(CC),$(HARDEN_LD),)
+
+build/porto-mkdir: scripts/mkdir.c Makefile
+	@mkdir -p $(@D) && echo '  LD    $@' && $(CC) -std=gnu17 $(WARNINGS) -Os -fno-pie -fno-stack-protector -static -nostdlib -o $@ $<
 
 build/release/tests/unit/test_%: build/release/tests/unit/test_%.o build/release/libporto.a
 	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
@@ -242,7 +245,7 @@ format:
 
 # ---- installing ----
 
-INSTALLED = $(SBINDIR)/portod $(BINDIR)/portoctl $(LIBEXECDIR)/porto-init $(LIBEXECDIR)/porto-terminal \
+INSTALLED = $(SBINDIR)/portod $(BINDIR)/portoctl $(LIBEXECDIR)/porto-init $(LIBEXECDIR)/porto-terminal $(LIBEXECDIR)/porto-mkdir \
 	$(patsubst scripts/lib/%,$(LIBEXECDIR)/%,$(wildcard scripts/lib/*.sh)) \
 	$(DATADIR)/porto/README $(DATADIR)/porto/portod.conf $(DATADIR)/man/man8/portod.8 $(DATADIR)/man/man8/portoctl.8 $(DATADIR)/man/man7/porto.7 \
 	$(DATADIR)/bash-completion/completions/portoctl $(UNITDIR)/portod.service
@@ -253,6 +256,7 @@ install: all
 	install -D -m 755 scripts/portoctl $(DESTDIR)$(BINDIR)/portoctl
 	install -D -m 755 build/porto-init $(DESTDIR)$(LIBEXECDIR)/porto-init
 	install -D -m 755 build/porto-terminal $(DESTDIR)$(LIBEXECDIR)/porto-terminal
+	install -D -m 755 build/porto-mkdir $(DESTDIR)$(LIBEXECDIR)/porto-mkdir
 	install -m 644 scripts/lib/*.sh $(DESTDIR)$(LIBEXECDIR)
 	install -D -m 644 build/README $(DESTDIR)$(DATADIR)/porto/README
 	install -D -m 644 build/portod.conf $(DESTDIR)$(DATADIR)/porto/portod.conf

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # lib/launch.sh: the commands of portoctl that make a container and run something in it: run, exec, shell, enter.
-# Read by portoctl, whose functions it uses. No forks here but mkdir and the terminal helper.
+# Read by portoctl, whose functions it uses. No forks here but porto-mkdir and the terminal helper.
 #
 # shellcheck disable=SC2154 # variables of portoctl
 # shellcheck disable=SC2015 # A && B || C: C is meant for either failure
@@ -96,11 +96,12 @@ set_all() {
 prepare() {
 	find_ct "$1" || cannot_start
 	shift
+	find_part porto-mkdir
 	trap 'interrupted 129' HUP
 	trap 'interrupted 130' INT
 	trap 'interrupted 143' TERM
 	stage=making
-	if mkdir "$ct" 2>/dev/null; then
+	if "$part" "$ct" 2>/dev/null; then
 		stage=made
 	else
 		stage=
@@ -180,6 +181,7 @@ execute() {
 	case $has_argv,$command in 1,/bin/bash) command= ;; esac
 	if [ -n "$terminal" ] && [ -t 0 ]; then
 		find_part porto-terminal
+		helper=$part
 		case ${TERM-} in '' | *[\;\\]*) ;; *) env="TERM=$TERM${env:+;$env}" ;; esac
 	else
 		terminal=
@@ -214,7 +216,7 @@ run_relay() {
 	# The stdin of what runs in the background is /dev/null before any redirection of ours.
 	exec 5<&0
 	# shellcheck disable=SC2086 # a list of words
-	"$part" "$ct" $streams <&5 5<&- 6>&- &
+	"$helper" "$ct" $streams <&5 5<&- 6>&- &
 	relay=$!
 	wait "$relay"
 	status=$?
