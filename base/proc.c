@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -64,6 +65,18 @@ int proc_open(pid_t pid, uint64_t start_time)
 	if (start_time && (proc_start_time(pid, &started) < 0 || started != start_time))
 		return -ESRCH;
 	return TAKE_FD(fd);
+}
+
+int proc_owner(pid_t pid, uid_t *ret)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	if (stat(path, &st) < 0)
+		return -ESRCH;
+	*ret = st.st_uid;
+	return 0;
 }
 
 int proc_signal(int pidfd, int sig)

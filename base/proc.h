@@ -16,6 +16,9 @@ int proc_start_time(pid_t pid, uint64_t *ret);
 /* A pidfd if pid still is the process that started then (0: any), else -ESRCH. */
 int proc_open(pid_t pid, uint64_t start_time);
 
+/* Whose rights are needed to look into it: its user, but root after a setuid program or the like. -ESRCH if gone. */
+int proc_owner(pid_t pid, uid_t *ret);
+
 int proc_signal(int pidfd, int sig); /* pidfd_send_signal(2) */
 
 bool proc_is_gone(int pidfd);        /* has exited (zombie or reaped) */

@@ -228,6 +228,9 @@ int check_stream(struct change *c)
 		return invalid(c, "the writer has no such descriptor");
 	if (fd < 0)
 		return err_sys(c->err, -fd, "%s: descriptor %u of process %d", props[c->prop].name, n, (int)c->who->pid);
+	if (!cred_may_take(c->who->pid, c->who->uid))
+		return err_set(c->err, ERR_Permission, "%s: the writer has more rights than who opened the file",
+			       props[c->prop].name);
 	c->taken_fd = TAKE_FD(fd) + 1;
 	return 0;
 }

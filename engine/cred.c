@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "base/units.h"
 
 #define GROUPS_MAX 256
@@ -91,6 +92,13 @@ int cred_check_owner(struct ct *ct, const struct engine_cred *who, struct err *e
 	if (who->uid == 0 || who->uid == ct->owner_uid)
 		return 0;
 	return err_set(err, ERR_Permission, "container %s belongs to user %u", ct->name, (unsigned)ct->owner_uid);
+}
+
+bool cred_may_take(pid_t pid, uid_t uid)
+{
+	uid_t owner;
+
+	return uid == 0 || (proc_owner(pid, &owner) == 0 && owner == uid);
 }
 
 int cred_user(const char *text, uid_t *uid, gid_t *gid)

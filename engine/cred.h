@@ -16,6 +16,10 @@ int cred_check_owner(struct ct *ct, const struct engine_cred *who, struct err *e
 /* gid belongs to the user (primary or supplementary) by the user database. */
 bool cred_in_group(uid_t uid, gid_t gid);
 
+/* Descriptors of that process may be used in the name of uid: not when it runs with other rights, after setuid say. Ask after
+ * taking one. */
+bool cred_may_take(pid_t pid, uid_t uid);
+
 /* Names or numbers -> ids. *gid (may be NULL) is the account's primary group, (gid_t)-1 for a bare number. -EINVAL */
 int cred_user(const char *text, uid_t *uid, gid_t *gid);
 int cred_group(const char *text, gid_t *gid);

@@ -178,6 +178,10 @@ static int taken_fd(struct ct *ct, int n, struct err *err)
 	st->fd = fd_from_process(pidfd, atoi(path + 8));
 	if (st->fd < 0)
 		return err_set(err, ERR_InvalidValue, "%s: %s: the descriptor is closed", props[prop[n]].name, path);
+	if (!cred_may_take(st->pid, ct->owner_uid)) {
+		close(TAKE_FD(st->fd));
+		return err_set(err, ERR_Permission, "%s: %s: its process has more rights than the owner", props[prop[n]].name, path);
+	}
 	return 0;
 }
 

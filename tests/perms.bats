@@ -119,6 +119,22 @@ teardown() {
 	want_errno EACCES as $TWO bash -c 'exec 9>"$PORTO_ROOT/one/private"'
 }
 
+@test "a file opened by a user and written by a setuid program takes no descriptor of that program" {
+	install -m 4755 "$(command -v dd)" "$TEST_DIR/dd"
+	[ "$(as $ONE "$TEST_DIR/dd" if=/proc/self/status status=none | awk '/^Uid/ { print $3 }')" = 0 ] || skip 'setuid has no effect here'
+	install -m 600 /dev/null "$TEST_DIR/secret"
+	echo /dev/fd/0 >"$TEST_DIR/secret"
+	as $ONE ct_new one command=cat
+	# dd opens the secret as its descriptor 0 and writes what stands in it to what the user has opened
+	run as $ONE bash -c '"$1/dd" if="$1/secret" status=none >"$PORTO_ROOT/one/stdin_path"' - "$TEST_DIR"
+	[[ $output == *'Permission denied'* ]] || fail "$output"
+	prop_is one stdin_path /dev/null
+	# its own descriptors it may give, and root anybody's container its
+	as $ONE bash -c 'exec 5</etc/hostname; echo /dev/fd/5 >"$PORTO_ROOT/one/stdin_path"'
+	bash -c 'exec 5<"$TEST_DIR/secret"; echo /dev/fd/5 >"$PORTO_ROOT/one/stdin_path"'
+	rm "$TEST_DIR"/{dd,secret}
+}
+
 @test "a client inside a container acts as the owner of that container, whatever its own uid" {
 	as $ONE ct_new one command="sh -c 'mkdir $PORTO_ROOT/self/kid && echo ok; mkdir $PORTO_ROOT/top || echo not at the top; cat $PORTO_ROOT/other/private; echo x >$PORTO_ROOT/other/private || echo refused; id -u'"
 	ct_new other private=root
