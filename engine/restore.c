@@ -89,6 +89,7 @@ static const struct own_number {
 	OWN("work", has_work),
 	OWN("meta", is_meta),
 	OWN("frozen", frozen),
+	OWN("deadline", op_deadline),
 	OWN("exit_status", exit_status),
 	OWN("oom_killed", oom_killed),
 	OWN("core_dumped", core_dumped),
@@ -358,13 +359,15 @@ static void match_state(struct ct *ct)
 		(void)cg_freeze(ct->e->cgroups, &ct->cg, false);
 }
 
-/* A stop that the last worker had begun is finished; of nested ones the outermost does it for all. */
+/* A stop that the last worker had begun is finished, by its own deadline; of nested ones the outermost does it for all. */
 static void finish_stops(struct engine *e)
 {
+	uint64_t now = clock_mono();
+
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		if (ct->state == CT_STOPPING && ct->op == OP_NONE && ct->parent->state != CT_STOPPING) {
 			ct->op = OP_STOP;
-			stop_begin(ct, e->conf->container_stop_timeout);
+			stop_begin(ct, ct->op_deadline > now ? ct->op_deadline - now : 0);
 		}
 }
 

@@ -107,6 +107,8 @@ static void record(const struct ct *ct, struct text *out)
 	add_u64(out, "work", ct->has_work);
 	add_u64(out, "meta", ct->is_meta);
 	add_u64(out, "frozen", ct->frozen);
+	if (ct->state == CT_STOPPING && !ct->op_hard)
+		add_u64(out, "deadline", ct->op_deadline);
 	if (ct->pid != 0)
 		text_addf(out, ".pid = %d %llu %d\n", (int)ct->pid, (unsigned long long)ct->pid_start, ct->task_gone);
 	add_streams(ct, out);

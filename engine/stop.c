@@ -411,6 +411,7 @@ void stop_hasten(struct ct *ct, uint64_t timeout_nsec)
 	if (ct->op_hard || deadline >= ct->op_deadline)
 		return;
 	ct->op_deadline = deadline;
+	(void)save_ct(ct, 0, 0, NULL);
 	stop_step(ct);
 }
 

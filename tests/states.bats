@@ -254,6 +254,20 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 	want_errno EINVAL put p/state 'pause 3'
 }
 
+@test "a stop keeps its deadline when the worker is killed meanwhile, and who waits for it is answered" {
+	bring a stopping # 1000 seconds; the default here is 2
+	kill_worker
+	sleep 2.5
+	prop_is a state stopping
+	put a/state 'stop 0'
+	prop_is a state stopped
+	bring b stopping
+	in_background bash -c 'echo "stop 3" >"$PORTO_ROOT/b/state" && touch "$0"' "$BATS_TEST_TMPDIR/done"
+	kill_worker
+	state_is b stopped
+	wait_for '[ -e "$BATS_TEST_TMPDIR/done" ]'
+}
+
 @test "kill sends any signal, by name or number, to the main process alone" {
 	local sig number
 	while read -r sig number; do
