@@ -13,7 +13,6 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/proc.h"
-#include "base/slots.h"
 #include "base/text.h"
 #include "engine/birth.h"
 #include "engine/cgroup.h"
@@ -141,7 +140,6 @@ struct ct {
 	unsigned waiting_count;
 
 	/* exactly once */
-	struct slots record;  /* what is in its file */
 	uint64_t unique;      /* request of the last saved change */
 	int unique_result;
 	unsigned holds;       /* descriptors on `weak` */

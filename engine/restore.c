@@ -200,11 +200,10 @@ static int note_name(void *arg, const char *name, const char *value, size_t line
 static void finish_gone(struct engine *e, const char *file, unsigned id, struct strv *names)
 {
 	autotext struct text text = {};
-	struct slots slots;
 	char status[32];
 	size_t line;
 
-	if (slots_read(e->ct_fd, file, RECORD_MAX, &slots, &text) >= 0)
+	if (file_read(e->ct_fd, file, RECORD_MAX, &text) >= 0)
 		(void)spec_parse(text_str(&text), text.len, note_name, names, &line);
 	snprintf(status, sizeof(status), "%u.status", id);
 	(void)unlinkat(e->ct_fd, status, 0);
@@ -267,16 +266,13 @@ static void load_record(struct engine *e, uint32_t id)
 {
 	struct restoring r = { .e = e, .id = id };
 	autotext struct text text = {};
-	struct slots slots = {};
 	char name[24];
 	size_t line;
-	int got;
 
 	snprintf(name, sizeof(name), "%u", (unsigned)id);
-	got = slots_read(e->ct_fd, name, RECORD_MAX, &slots, &text);
-	if (got < 0 && got != -EINVAL)
+	if (file_read(e->ct_fd, name, RECORD_MAX, &text) < 0)
 		return;
-	if (got < 0 || spec_parse(text_str(&text), text.len, load_line, &r, &line) < 0 || r.bad || r.ct == NULL) {
+	if (spec_parse(text_str(&text), text.len, load_line, &r, &line) < 0 || r.bad || r.ct == NULL) {
 		log_warning("record %u cannot be read and is removed", (unsigned)id);
 		if (r.ct != NULL)
 			ct_free(r.ct);
@@ -284,7 +280,6 @@ static void load_record(struct engine *e, uint32_t id)
 		return;
 	}
 	e->restored++;
-	r.ct->record = slots;
 	if (r.ct->unique != 0 && !e->conf->fresh)
 		(void)save_replay_add(e, r.ct->unique, r.ct->id, r.ct->unique_result);
 	if (e->conf->fresh)

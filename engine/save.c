@@ -161,7 +161,7 @@ int save_ct(struct ct *ct, uint64_t cookie, int result, struct err *err)
 	record_name(ct, name);
 	r = text_ok(&out);
 	if (r == 0)
-		r = slots_write(ct->e->ct_fd, name, &ct->record, out.p, out.len, 0600);
+		r = file_replace(ct->e->ct_fd, name, out.p, out.len, 0600);
 	if (r < 0) {
 		ct->unique = unique;
 		ct->unique_result = unique_result;

@@ -1,6 +1,6 @@
 /*
- * engine/save.h: containers on disk, for the next daemon. A record is <state_dir>/ct/<id>, replaced whole (base/slots.h:
- * the last two are in it, the one with the higher number counts): lines as in `spec`; names with a dot before them are the engine's own (.state, .pid, ...). Beside it <id>.status, which porto-init
+ * engine/save.h: containers on disk, for the next daemon. A record is <state_dir>/ct/<id>, replaced whole: lines as in
+ * `spec`; names with a dot before them are the engine's own (.state, .pid, ...). Beside it <id>.status, which porto-init
  * writes. A record renamed to <id>.gone.<unique> is a container that was removed and is being taken down.
  *
  * The record of a change carries the request's unique and result, so that the change and the fact that it was made are
