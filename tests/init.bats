@@ -84,7 +84,8 @@ NS=pid,mount,ipc,uts
 	sh_words '(true & exec true); sleep 0.2; ps -eo stat,ppid | grep -c "^Z" || true'
 	init -n pid,mount slave proc fork "${SH[@]}"
 	lines_are "started 2" "0" "exited 2 0"
-	sh_words 'P=$PPID; sh -c "sh -c \"sleep 0.2; ps -o ppid= -p \\\$\\\$\" & exit" ; sleep 0.6; echo $P'
+	sh_words 'P=$PPID; sh -c "sh -c \"sleep 0.2; ps -o ppid= -p \\\$\\\$ >'"$DIR"'/ppid\" & exit"
+		until [ -s '"$DIR"'/ppid ]; do sleep 0.05; done; cat '"$DIR"'/ppid; echo $P'
 	init fork "${SH[@]}"
 	[ "${lines[1]// /}" = "${lines[2]}" ] || { echo "$output"; false; }
 }

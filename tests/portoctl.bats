@@ -381,7 +381,8 @@ wait_in_background() {
 	kill "$all"
 	[[ $(<"$BATS_TEST_TMPDIR/dead") =~ ^[0-9-]{10}\ [0-9:]{8}\ dead$'\t'a$'\t'exit_code\ =\ 42$ ]]
 	run cut -d ' ' -f 3- "$BATS_TEST_TMPDIR/all"
-	[[ $output == $'stopped\ta\n'*$'running\ta\n'*$'dead\ta\texit_code = 42\ndead\ta\tAB.x = 5\n'*$'destroyed\ta' ]]
+	[[ $output == $'stopped\ta\n'*$'running\ta\n'*$'dead\ta\texit_code = 42\ndead\ta\tAB.x = 5\n'*$'destroyed\ta' ]] ||
+		fail "$output"
 }
 
 @test "wait -A: a timeout is an event, exit 0" {
