@@ -360,7 +360,7 @@ static int do_pause(struct ct *ct, const struct engine_cred *who, uint64_t cooki
 	return r < 0 ? err_sys(err, -r, "container %s", ct->name) : ENGINE_PENDING;
 }
 
-static bool frozen_above(const struct ct *ct)
+bool fsm_is_frozen(const struct ct *ct)
 {
 	for (; ct != NULL; ct = ct->parent)
 		if (ct->frozen)
@@ -373,7 +373,7 @@ void fsm_thaw(struct ct *ct, const char *why)
 	ct->frozen = false;
 	(void)cg_freeze(ct->e->cgroups, &ct->cg, false);
 	for (struct ct *it = ct; it != NULL; it = ct_next(ct, it == ct ? NULL : it)) {
-		if (it->state == CT_PAUSED && !frozen_above(it))
+		if (it->state == CT_PAUSED && !fsm_is_frozen(it))
 			fsm_set(it, it->is_meta ? CT_META : CT_RUNNING, why);
 		if (it == ct && ct->children == NULL)
 			break;
@@ -389,7 +389,7 @@ static int do_resume(struct ct *ct, const struct engine_cred *who, uint64_t cook
 	if (!ct->frozen)
 		return err_set(err, ERR_InvalidState, "cannot resume container %s: its parent is paused", ct->name);
 	fsm_thaw(ct, "resume");
-	if (frozen_above(ct->parent))
+	if (fsm_is_frozen(ct->parent))
 		return save_ct(ct, cookie, 0, err);
 	return save_ct(ct, cookie, 0, err);
 }

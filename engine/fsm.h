@@ -29,6 +29,7 @@ void fsm_task_ended(struct ct *ct, int status);
 
 /* Undoes a pause, of the subtree as far as nothing else keeps it frozen. */
 void fsm_thaw(struct ct *ct, const char *why);
+bool fsm_is_frozen(const struct ct *ct); /* paused itself, or something above it is */
 bool fsm_respawns_left(const struct ct *ct); /* max_respawns is not reached */
 void fsm_schedule_respawn(struct ct *ct);
 void fsm_arm_aging(struct ct *ct);

@@ -311,6 +311,17 @@ static void adopt_task(struct ct *ct)
 	fsm_task_ended(ct, known && st.phase == STATUS_EXITED ? st.status : SIGKILL);
 }
 
+/* A pause is saved with the container that was paused; those below it are in the state that follows from it. */
+static void match_frozen(struct ct *ct)
+{
+	if (ct->has_cg && ct_is_alive(ct) && !ct->frozen)
+		(void)cg_freeze(ct->e->cgroups, &ct->cg, false);
+	if ((ct->state == CT_RUNNING || ct->state == CT_META) && fsm_is_frozen(ct))
+		ct->state = CT_PAUSED;
+	else if (ct->state == CT_PAUSED && !fsm_is_frozen(ct))
+		ct->state = ct->is_meta ? CT_META : CT_RUNNING;
+}
+
 static void match_state(struct ct *ct)
 {
 	struct init_status st;
@@ -350,8 +361,7 @@ static void match_state(struct ct *ct)
 	default:
 		break;
 	}
-	if (ct->has_cg && ct_is_alive(ct) && !ct->frozen)
-		(void)cg_freeze(ct->e->cgroups, &ct->cg, false);
+	match_frozen(ct);
 }
 
 /* A stop that the last worker had begun is finished, by its own deadline; of nested ones the outermost does it for all. */
