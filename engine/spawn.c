@@ -235,6 +235,18 @@ static void add_paths(struct spawn *s)
 	}
 }
 
+/*
+ * The daemon is the last that the kernel may kill when memory is short, and porto-init with it; a container's command is like
+ * any other process. To raise the value is allowed to all, to lower it is not: where ours is not below, it stays.
+ */
+static void add_oom_adj(struct spawn *s)
+{
+	char own[16];
+
+	if (file_read_small(AT_FDCWD, "/proc/self/oom_score_adj", own, sizeof(own)) > 0 && own[0] == '-')
+		op1(s, "oom_adj", "0");
+}
+
 static int add_command(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
@@ -247,6 +259,7 @@ static int add_command(struct spawn *s, struct err *err)
 	op1(s, "umask", mask);
 	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
 	op(s, "session");
+	add_oom_adj(s);
 	for (int n = 0; n < 3; n++) {
 		r = add_stream(s, n, err);
 		if (r < 0)
