@@ -329,6 +329,17 @@ static void stop_finished(struct ct *ct)
 		fsm_op_done(ct, r, &err);
 }
 
+/* Each may have been paused by itself. */
+static void thaw_up(struct ct *ct, const struct ct *top)
+{
+	for (;; ct = ct->parent) {
+		if (ct->frozen)
+			fsm_thaw(ct, "stop");
+		if (ct == top)
+			break;
+	}
+}
+
 static void hard_step(struct ct *ct)
 {
 	int r;
@@ -336,8 +347,9 @@ static void hard_step(struct ct *ct)
 	kill_all(ct);
 	for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it))
 		kill_all(it);
-	if (ct->frozen)
-		fsm_thaw(ct, "stop");
+	for (struct ct *it = ct; it != NULL; it = ct_next(ct, it == ct ? NULL : it))
+		if (it->frozen)
+			fsm_thaw(it, "stop");
 	r = take_down_tree(ct);
 	if (r == 0) {
 		stop_finished(ct);
@@ -356,8 +368,10 @@ void stop_step(struct ct *ct)
 	if (!ct->op_hard && clock_mono() < ct->op_deadline) {
 		next = deepest_alive(ct);
 		if (next != NULL) {
-			if (!next->signalled)
-				soft_signal(next);
+			if (!next->signalled) {
+				soft_signal(next); /* queued first, it acts with the thaw */
+				thaw_up(next, ct);
+			}
 			ct->timer = (struct loop_timer){ .fn = again, .arg = ct };
 			(void)loop_at(ct->e->loop, &ct->timer, ct->op_deadline);
 			return;
@@ -385,8 +399,6 @@ static void set_stopping(struct ct *ct)
 
 void stop_begin(struct ct *ct, uint64_t timeout_nsec)
 {
-	bool frozen = ct->frozen;
-
 	ct->op_deadline = clock_mono() + timeout_nsec;
 	ct->op_hard = false;
 	ct->stuck = false;
@@ -394,13 +406,6 @@ void stop_begin(struct ct *ct, uint64_t timeout_nsec)
 	ct->oom_kills = ct_oom_kills(ct);
 	set_stopping(ct);
 	(void)save_ct(ct, 0, 0, NULL);
-	if (frozen) { /* the signal is queued first and acts with the thaw */
-		struct ct *next = deepest_alive(ct);
-
-		if (next != NULL && timeout_nsec > 0)
-			soft_signal(next);
-		fsm_thaw(ct, "stop");
-	}
 	stop_step(ct);
 }
 
