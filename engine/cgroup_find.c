@@ -268,10 +268,31 @@ static bool vacate(const struct hier *h, int at, const char *dir)
 	return to >= 0 && from >= 0 && cg_ids(from, "cgroup.procs", move_pid, &to) == 0;
 }
 
+static int is_there(void *arg UNUSED, pid_t pid UNUSED)
+{
+	return 1;
+}
+
+/*
+ * A cgroup, unless it is the kernel's root, can't have processes and give controllers to its children. The kernel
+ * refuses that (EBUSY) for memory and io only; with cpu, cpuset or pids it makes the cgroup the root of a threaded
+ * subtree, where ours could hold no process and no other controller. So we look before we write.
+ */
+static bool occupied(int at, const char *dir)
+{
+	char path[PATH_MAX];
+	if (cg_path(path, dir, "cgroup.type") < 0 || faccessat(at, path, F_OK, 0) < 0) /* the kernel's root has none */
+		return false;
+	cg_path(path, dir, NULL);
+	autoclose int fd = openat(at, path, CG_OPEN_DIR);
+	return fd >= 0 && cg_ids(fd, "cgroup.procs", is_there, NULL) == 1;
+}
+
 static int enable(const struct hier *h, int at, const char *dir, enum cg_ctl c)
 {
-	int r = cg_v2_enable(at, dir, CG_BIT(c));
-	return r == -EBUSY && vacate(h, at, dir) ? cg_v2_enable(at, dir, CG_BIT(c)) : r;
+	if (occupied(at, dir) && !vacate(h, at, dir))
+		return -EBUSY;
+	return cg_v2_enable(at, dir, CG_BIT(c));
 }
 
 /*
