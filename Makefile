@@ -89,7 +89,7 @@ help:
 	@echo 'all       portod, porto-init, porto-terminal, generated pages, in build/'
 	@echo 'run       all, install, start the daemon on /porto, run the hello container'
 	@echo 'check     lint, unit tests, bats files, and the same in a virtual machine when QEMU is there'
-	@echo 'check-vm  the bats files in virtual machines with cgroup v2 alone'
+	@echo 'check-vm  unit tests and bats files in virtual machines with cgroup v2 alone; takes VM_KERNEL=6.1 and BATS'
 	@echo 'unit, bats  only these tests; bats takes BATS="tests/a.bats tests/b.bats"'
 	@echo 'asan      the same unit tests and bats files with address and undefined behaviour sanitizers'
 	@echo 'fuzz      every tests/fuzz/fuzz_*.c for TIME=20 seconds'
@@ -194,10 +194,10 @@ bats: all $(DRIVERS)
 	@tests/run $(BATS)
 
 check: all $(UNIT) $(DRIVERS) lint
-	@tests/run $(if $(wildcard tests/vm/run),--vm) $(UNIT) $(BATS)
+	@tests/run --vm $(UNIT) $(BATS) v1:tests/core.bats
 
 check-vm: all $(UNIT) $(DRIVERS)
-	@tests/run --vm
+	@tests/vm/run $(UNIT) $(BATS)
 
 asan: build/asan/portod $(ASAN_LINKS) $(GENERATED) $(UNIT_ASAN)
 	@tests/run --build build/asan $(UNIT_ASAN) $(BATS)

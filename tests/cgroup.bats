@@ -11,11 +11,6 @@ teardown() {
 	destroy_all
 }
 
-# Where the processes of the host's cgroup for a controller are: v2_only when it is the same for all.
-cgroup_of() {
-	sed -n "s/^[0-9]*:\(.*,\)\?$2\(,.*\)\?://p; s/^0:://p" "/proc/$(prop "$1" root_pid)/cgroup" | head -n 1
-}
-
 @test "limits: at start, while running, of a parent and of its child, as the kernel has them" {
 	need cpu
 	need memory
@@ -101,8 +96,7 @@ cgroup_of() {
 @test "restart and respawn: a container starts again in the cgroup in which it was killed, with its children" {
 	ct_start a command='sleep 1000' memory_limit=64M
 	ct_start a/b command='sleep 1000'
-	local try
-	for try in 1 2 3; do
+	for _ in 1 2 3; do
 		put a/state kill
 		[ "$(prop a wait)" = dead ]
 		put a/state stop
@@ -151,7 +145,7 @@ cgroup_of() {
 	[ -e /sys/fs/cgroup/cgroup.controllers ] || skip 'cgroup v2 is not mounted at /sys/fs/cgroup'
 	ct_start a command='sleep 1000'
 	local own
-	own=/sys/fs/cgroup$(cgroup_of a)
+	own=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(prop a root_pid)/cgroup")
 	mkdir -p "$own/mine/deep"
 	prop a root_pid >"$own/mine/deep/cgroup.procs"
 	prop_is a process_count 2

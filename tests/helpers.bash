@@ -5,6 +5,7 @@
 # removes all of it by force. So files can run at once, and again at once. A file that needs options for its daemon
 # says so before `load helpers`:     PORTOD_OPTIONS=(container.max_total=5)
 # A file that wants no daemon:       PORTOD_OPTIONS=(none)
+# PORTO_OPTIONS in the environment, such words with blanks between, goes to all daemons of a run.
 #
 # Names below are relative to the tree: `put a/cpu_limit 1.5c`, `prop a cpu_limit`. In $PORTO_ROOT is the mount point.
 # Sourced with no bats by tests/run, which uses test_purge to clean up after a file that was cut off.
@@ -81,7 +82,8 @@ daemon_start() {
 	declare -ga DAEMON=("$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.mount=$PORTO_ROOT"
 		--set "daemon.state_dir=$STATE_DIR" --set "daemon.cgroup_root=$TEST_CGROUP" --set "daemon.log_file=$DAEMON_LOG"
 		--set "container.work_dir=$WORK_DIR" --set "daemon.group=$TEST_GROUP" --set daemon.log_level=debug)
-	for option; do
+	# shellcheck disable=SC2086 # a list of words
+	for option in "$@" ${PORTO_OPTIONS:-}; do
 		DAEMON+=(--set "$option")
 	done
 	# Arrays can't be exported: the tests, which are processes of their own, read it back (inside the function `load`).
