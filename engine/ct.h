@@ -173,6 +173,10 @@ struct engine {
 	struct loop_fd notes_watch;
 	struct loop_timer tick; /* each second while something runs: output that outgrows its limit */
 	struct loop_timer replay_timer;
+	struct loop_timer sweep_timer; /* while cgroups of removed containers are left that could not go at the start */
+	unsigned sweep_tries;
+	struct strv remains;      /* names of containers that were removed before this start, while something of them may be left */
+	struct strv remains_files; /* their records */
 	struct waiting *waiting;  /* of `.porto/wait[...]` */
 	struct event_log *log;
 	struct replay *replay;  /* uniques found in the records at start */

@@ -41,6 +41,8 @@ static int read_destroying(const struct daemon_call *c, struct text *out)
 {
 	for (const struct ct *ct = c->e->dying; ct != NULL; ct = ct->next)
 		text_addf(out, "%s\n", ct->name);
+	for (size_t i = 0; i < c->e->remains.n; i++)
+		text_addf(out, "%s\n", c->e->remains.p[i]);
 	return 0;
 }
 
@@ -75,6 +77,15 @@ static int read_find(const struct daemon_call *c, struct text *out)
 	return 0;
 }
 
+/* The record or the status file of a container that .porto/destroying lists, removed before this worker began. */
+static bool is_remains(const struct engine *e, unsigned id)
+{
+	for (size_t i = 0; i < e->remains_files.n; i++)
+		if (strtoul(e->remains_files.p[i], NULL, 10) == id)
+			return true;
+	return false;
+}
+
 /* Records, status files and cgroups that belong to nobody. */
 static int read_leaks(const struct daemon_call *c, struct text *out)
 {
@@ -90,7 +101,7 @@ static int read_leaks(const struct daemon_call *c, struct text *out)
 
 		if (de->d_name[0] == '.')
 			continue;
-		if (sscanf(de->d_name, "%u", &id) != 1 || ct_find(e, id) == NULL)
+		if (sscanf(de->d_name, "%u", &id) != 1 || (ct_find(e, id) == NULL && !is_remains(e, id)))
 			text_addf(out, "file %s/ct/%s\n", e->conf->daemon_state_dir, de->d_name);
 	}
 	closedir(d);

@@ -185,6 +185,9 @@ void engine_free(struct engine *e)
 	save_replay_done(e);
 	loop_cancel(e->loop, &e->tick);
 	loop_cancel(e->loop, &e->replay_timer);
+	loop_cancel(e->loop, &e->sweep_timer);
+	strv_done(&e->remains);
+	strv_done(&e->remains_files);
 	if (e->notes_watch.fn != NULL)
 		loop_del(e->loop, &e->notes_watch);
 	save_close(e);

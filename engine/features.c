@@ -77,6 +77,17 @@ int engine_check(const struct config *conf, struct text *out)
 	return missing;
 }
 
+/* Of a container that .porto/destroying lists, removed before this worker began; its cgroup may be NAME~ID. */
+static bool is_remains(const struct engine *e, const char *cgroup)
+{
+	size_t len = strcspn(cgroup, "~");
+
+	for (size_t i = 0; i < e->remains.n; i++)
+		if (strcspn(e->remains.p[i], "/") == len && strncmp(e->remains.p[i], cgroup, len) == 0)
+			return true;
+	return false;
+}
+
 /* Below a container users may make what they like: what has no owner shows on the first level. */
 static void foreign_in(struct engine *e, const char *dir, struct text *out)
 {
@@ -85,7 +96,7 @@ static void foreign_in(struct engine *e, const char *dir, struct text *out)
 	if (d == NULL)
 		return;
 	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
-		bool owned = false;
+		bool owned = is_remains(e, de->d_name);
 
 		if (de->d_type != DT_DIR || de->d_name[0] == '.' || de->d_name[0] == '+')
 			continue;

@@ -13,6 +13,8 @@
 #include "engine/save.h"
 #include "engine/tick.h"
 
+#define SWEEP_FIRST UINT64_C(5000000)
+#define SWEEP_MAX UINT64_C(1000000000)
 #define RECORD_MAX (64u << 20) /* a hundred labels of 64 KB, long environments, and their escapes */
 
 struct restoring {
@@ -197,31 +199,42 @@ static int note_name(void *arg, const char *name, const char *value, size_t line
 }
 
 /* A container that was removed while its remains were not: its files are taken away here, its cgroups by the sweep. */
-static void finish_gone(struct engine *e, const char *file, unsigned id, struct strv *names)
+static void note_gone(struct engine *e, const char *file)
 {
 	autotext struct text text = {};
-	char status[32];
 	size_t line;
 
 	if (file_read(e->ct_fd, file, RECORD_MAX, &text) >= 0)
-		(void)spec_parse(text_str(&text), text.len, note_name, names, &line);
-	snprintf(status, sizeof(status), "%u.status", id);
-	(void)unlinkat(e->ct_fd, status, 0);
-	(void)unlinkat(e->ct_fd, file, 0);
+		(void)spec_parse(text_str(&text), text.len, note_name, &e->remains, &line);
+	(void)strv_add(&e->remains_files, file);
 }
 
-static void finish_work(struct engine *e, const struct strv *names)
+/* Nothing is left of them; the records go last. */
+static void forget_gone(struct engine *e)
 {
-	for (size_t i = 0; i < names->n; i++) {
-		const struct ct *ct = ct_find_name(e, names->p[i]);
+	for (size_t i = 0; i < e->remains_files.n; i++) {
+		char status[32];
+
+		snprintf(status, sizeof(status), "%llu.status", (unsigned long long)num(e->remains_files.p[i]));
+		(void)unlinkat(e->ct_fd, status, 0);
+		(void)unlinkat(e->ct_fd, e->remains_files.p[i], 0);
+	}
+	strv_done(&e->remains_files);
+	strv_done(&e->remains);
+}
+
+static void finish_work(struct engine *e)
+{
+	for (size_t i = 0; i < e->remains.n; i++) {
+		const struct ct *ct = ct_find_name(e, e->remains.p[i]);
 
 		if (ct == NULL || !ct->has_work)
-			work_remove_name(e, names->p[i]);
+			work_remove_name(e, e->remains.p[i]);
 	}
 }
 
-/* Collects the ids of records; takes away what is left of removed ones, remembering their uniques. */
-static int list_records(struct engine *e, uint32_t **ids, size_t *n, struct strv *gone)
+/* Collects the ids of records, and the removed ones with their uniques. */
+static int list_records(struct engine *e, uint32_t **ids, size_t *n)
 {
 	autoclose int fd = openat(e->ct_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -238,7 +251,7 @@ static int list_records(struct engine *e, uint32_t **ids, size_t *n, struct strv
 		if (sscanf(de->d_name, "%u.gone.%llu%n", &id, &unique, &end) == 2 && de->d_name[end] == '\0') {
 			if (!e->conf->fresh)
 				(void)save_replay_add(e, unique, 0, 0);
-			finish_gone(e, de->d_name, id, gone);
+			note_gone(e, de->d_name);
 			continue;
 		}
 		end = 0;
@@ -391,6 +404,21 @@ static bool keep_cgroup(void *arg, const char *path)
 	return false;
 }
 
+/* What was killed needs a moment to die, and what can't die is tried again for as long as it takes. */
+static void sweep(void *arg)
+{
+	struct engine *e = arg;
+
+	e->swept = cg_sweep(e->cgroups, keep_cgroup, e);
+	if (e->swept <= 0) {
+		forget_gone(e);
+		return;
+	}
+	e->sweep_timer = (struct loop_timer){ .fn = sweep, .arg = e };
+	(void)loop_after(e->loop, &e->sweep_timer, MIN(SWEEP_FIRST << MIN(e->sweep_tries, 16u), SWEEP_MAX));
+	e->sweep_tries++;
+}
+
 static void drop_weak(struct engine *e)
 {
 	struct ct *ct = ct_next(e->root, NULL);
@@ -414,8 +442,7 @@ int restore_all(struct engine *e, struct err *err)
 	autofree uint32_t *ids = NULL;
 	char reserved[24];
 	size_t n = 0;
-	autostrv struct strv gone = {};
-	int r = list_records(e, &ids, &n, &gone);
+	int r = list_records(e, &ids, &n);
 
 	if (r < 0)
 		return err_sys(err, -r, "state directory %s", e->conf->daemon_state_dir);
@@ -423,9 +450,9 @@ int restore_all(struct engine *e, struct err *err)
 		e->next_id = MAX(e->next_id, (uint32_t)num(reserved));
 	for (size_t i = 0; i < n; i++)
 		load_record(e, ids[i]);
-	finish_work(e, &gone);
+	finish_work(e);
 	work_sweep(e);
-	e->swept = cg_sweep(e->cgroups, keep_cgroup, e);
+	sweep(e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		match_state(ct);
 	finish_stops(e);
