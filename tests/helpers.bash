@@ -164,6 +164,7 @@ no_leaks() {
 		while IFS= read -r path; do
 			path=${path//\/+leaf/}
 			path=${path%%+leaf}
+			path=${path//\~+([0-9])/} # beside a dying one of that name
 			[ -z "$path" ] || [ -e "$PORTO_ROOT/$path/state" ] || fail "cgroup of no container: $dir/$path" || rc=1
 		done < <(cd "$dir" && find . -mindepth 1 -type d -printf '%P\n')
 	done
