@@ -77,6 +77,15 @@ static int watch_signals(struct worker *w)
 	return w->signals.fd < 0 ? -errno : loop_add(w->fs.loop, &w->signals, EPOLLIN);
 }
 
+/* The old file has room for it when the disk is full: it is as long, and torn only for a moment. */
+static void write_in_place(int dir, const char *line, size_t len)
+{
+	autoclose int fd = openat(dir, "worker.pid", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 || pwrite(fd, line, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
+		log_error("worker.pid: %s: another supervisor will not find this worker", strerror(errno));
+}
+
 static void write_pid(const struct config *conf, const struct handover *h)
 {
 	autoclose int dir = open(conf->daemon_state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -87,8 +96,8 @@ static void write_pid(const struct config *conf, const struct handover *h)
 	(void)proc_start_time(getpid(), &start);
 	n = snprintf(line, sizeof(line), "%d %llu %d %d %d\n", (int)getpid(), (unsigned long long)start, h->fuse, h->mem,
 		     h->notes);
-	if (dir >= 0 && n > 0)
-		(void)file_replace(dir, "worker.pid", line, (size_t)n, 0644);
+	if (dir >= 0 && n > 0 && file_replace(dir, "worker.pid", line, (size_t)n, 0644) < 0)
+		write_in_place(dir, line, (size_t)n);
 }
 
 int worker_find(const struct config *conf, struct handover *fds, int *pidfd)

@@ -15,6 +15,11 @@ teardown() {
 	local cg=/sys/fs/cgroup/freezer/$TEST_CGROUP-foreign
 	[ ! -e "$cg" ] || { echo THAWED >"$cg/freezer.state"; wait_for "rmdir $cg"; }
 	destroy_all
+	if mountpoint -q "$STATE_DIR"; then # a test has failed in between
+		daemon_stop
+		umount "$STATE_DIR"
+		daemon_up
+	fi
 }
 
 # crowd N COMMAND: N shells at once, not children of this one; each appends its status to $CROWD. The number is $1 in COMMAND.
@@ -37,13 +42,17 @@ crowd() {
 	ct_start b command='sleep 1000'
 	put a/state start
 	dd if=/dev/zero of="$STATE_DIR/fill" bs=4k 2>/dev/null || :
-	want_errno ENOSPC put a/private new
+	want_errno ENOSPC put a/TEST.x "$(printf '%060000d' 0)" # more than the room that its record has
+	prop_is a labels ''
 	prop_is a private old
 	want_errno ENOSPC mkdir "$PORTO_ROOT/c"
 	[ ! -e "$PORTO_ROOT/c" ]
 	prop_is a wait dead
 	prop_is a exit_code 9
 	prop_is b state running
+	kill_worker
+	prop_is a private old
+	prop_is a exit_code 9
 	put b/state kill
 	prop_is b wait dead
 	rmdir "$PORTO_ROOT/a" # needs no space
