@@ -301,8 +301,12 @@ static void stuck(struct ct *ct)
 	while (waiters != NULL) {
 		struct op_waiter *next = waiters->next;
 
+		struct ct *child = ct_find(ct->e, waiters->child);
+
 		if (waiters->cookie != 0)
 			ct->e->events->done(ct->e->events_arg, waiters->cookie, -err.no, NULL, 0);
+		else if (child != NULL && child->op == OP_START)
+			start_parent_done(child, -err.no, &err);
 		free(waiters);
 		waiters = next;
 	}

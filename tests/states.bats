@@ -15,7 +15,7 @@ setup_file() {
 	cp "$REPO/build/slowinit" "$TEST_DIR/bin/slowinit"
 	printf '\0%s' "$TEST_DIR/bin" >>"$TEST_DIR/bin/slowinit"
 	cp -L "$PORTO_BUILD/porto-init" "$TEST_DIR/bin/porto-init"
-	PORTOD_OPTIONS=("daemon.init_path=$TEST_DIR/bin/slowinit" container.stop_timeout=2s)
+	PORTOD_OPTIONS=("daemon.init_path=$TEST_DIR/bin/slowinit" container.stop_timeout=2s container.kill_timeout=1s)
 	test_begin
 }
 
@@ -24,7 +24,9 @@ setup() {
 }
 
 teardown() {
+	local cg=/sys/fs/cgroup/freezer/$TEST_CGROUP-foreign
 	rm -f "$HOLD"
+	[ ! -e "$cg" ] || { echo THAWED >"$cg/freezer.state"; wait_for "rmdir $cg"; }
 	destroy_all
 }
 
@@ -514,4 +516,25 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 	rm -f "$HOLD"
 	state_is b running
 	no_leaks
+}
+
+@test "who waits for the start of a parent is answered when that start can't even be undone" {
+	local cg=/sys/fs/cgroup/freezer/$TEST_CGROUP-foreign
+	[ -e /sys/fs/cgroup/freezer/tasks ] && ! grep -q '^freezer: v1' "$PORTO_ROOT/.porto/features" || skip 'no v1 freezer of somebody else'
+	mkdir "$cg"
+	touch "$HOLD"
+	ct_new a command='sleep 1000'
+	ct_new a/b command='sleep 1000'
+	in_background bash -c 'echo start >"$PORTO_ROOT/a/b/state"; touch "$0"' "$BATS_TEST_TMPDIR/answered"
+	state_is a starting
+	cat "$(cut -d: -f2 <<<"$(prop a cgroups)" | sed 's/^ *//;s/;.*//')/cgroup.procs" >"$BATS_TEST_TMPDIR/pid"
+	[ -s "$BATS_TEST_TMPDIR/pid" ]
+	cat "$BATS_TEST_TMPDIR/pid" >"$cg/cgroup.procs"
+	echo FROZEN >"$cg/freezer.state"
+	in_background put a/state stop
+	wait_for '[ -e "$BATS_TEST_TMPDIR/answered" ]'
+	[[ $(prop a/b start_error) == *'parent a'* ]] || fail "$(prop a/b start_error)"
+	prop_is a/b state stopped
+	echo THAWED >"$cg/freezer.state"
+	state_is a stopped
 }
