@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 {
 	static struct config conf;
 	struct options o = { .file = CONFIG_FILE };
-	struct invocation inv = { .conf = &conf };
+	static struct invocation inv = { .conf = &conf };
 	struct err err = {};
 	const char *name;
 

@@ -143,6 +143,7 @@ int session_new(struct fs *fs, int fd)
 	fuse_set_log_func(to_log);
 	ops.init = op_init;
 	fs->session = fuse_session_new(&args, &ops, sizeof(ops), fs);
+	fuse_opt_free_args(&args);
 	if (!fs->session)
 		return -ENOMEM;
 	if (fuse_session_custom_io(fs->session, &io, fd) < 0) {
