@@ -137,7 +137,7 @@ build/porto-init: $(INIT_SRC:%.c=build/init/%.o) build/init/libbase.a
 	$(call LINK,$(CC),$(INIT_LDFLAGS),)
 
 # Beside the sanitized daemon, where it looks first.
-ASAN_LINKS := $(patsubst build/%,build/asan/%,build/porto-init build/porto-terminal $(DRIVERS))
+ASAN_LINKS := $(patsubst build/%,build/asan/%,build/porto-init build/porto-terminal build/README $(DRIVERS))
 $(ASAN_LINKS): build/asan/%: build/%
 	@mkdir -p $(@D) && ln -sf ../$(@F) $@
 

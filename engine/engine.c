@@ -171,6 +171,7 @@ void engine_free(struct engine *e)
 {
 	if (e == NULL)
 		return;
+	wait_free(e);
 	while (e->root != NULL && e->root->children != NULL) {
 		struct ct *leaf = e->root->children;
 

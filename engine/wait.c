@@ -293,3 +293,20 @@ bool wait_cancel(struct engine *e, uint64_t cookie)
 		}
 	return false;
 }
+
+static void free_list(struct waiting **list)
+{
+	while (*list != NULL) {
+		struct waiting *w = *list;
+
+		*list = w->next;
+		waiting_free(w);
+	}
+}
+
+void wait_free(struct engine *e)
+{
+	free_list(&e->waiting);
+	for (struct ct *ct = e->root != NULL ? ct_next(e->root, NULL) : NULL; ct != NULL; ct = ct_next(e->root, ct))
+		free_list(&ct->waiting);
+}

@@ -22,6 +22,8 @@ void wait_notify(struct ct *ct);
 /* The container goes: who waits for it hears ContainerDoesNotExist (-ENOENT). */
 void wait_drop(struct ct *ct);
 bool wait_cancel(struct engine *e, uint64_t cookie);
+/* The worker ends: nobody is answered. */
+void wait_free(struct engine *e);
 /* fnmatch with path names; "***" matches all, also as prefix or suffix. */
 bool mask_match(const char *mask, const char *name);
 

@@ -34,8 +34,16 @@ int park_init(struct fs *fs)
 	return fs->parked && fs->parked_by_cookie ? 0 : -ENOMEM;
 }
 
+/* Nobody is answered: what is in the slots is the next worker's. */
+static void forget(struct fs *fs, uint64_t cookie)
+{
+	fuse_reply_none(find(fs, cookie)->req);
+}
+
 void park_free(struct fs *fs)
 {
+	if (fs->parked && fs->parked_by_cookie)
+		park_each(fs, forget);
 	free(fs->parked);
 	free(fs->parked_by_cookie);
 	fs->parked = NULL;

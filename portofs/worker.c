@@ -145,9 +145,9 @@ static int set_up(struct worker *w, struct config *conf, const struct handover *
 static void tear_down(struct worker *w)
 {
 	engine_free(w->fs.engine);
-	session_free(&w->fs);
 	interrupt_free(&w->fs);
 	park_free(&w->fs);
+	session_free(&w->fs);
 	loop_free(w->fs.loop);
 }
 
