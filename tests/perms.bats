@@ -130,7 +130,7 @@ teardown() {
 	[[ $output == *'Permission denied'* ]] || fail "$output"
 	prop_is one stdin_path /dev/null
 	# its own descriptors it may give, and root anybody's container its
-	as $ONE bash -c 'exec 5</etc/hostname; echo /dev/fd/5 >"$PORTO_ROOT/one/stdin_path"'
+	as $ONE bash -c 'exec 5</etc/passwd; echo /dev/fd/5 >"$PORTO_ROOT/one/stdin_path"'
 	bash -c 'exec 5<"$TEST_DIR/secret"; echo /dev/fd/5 >"$PORTO_ROOT/one/stdin_path"'
 	rm "$TEST_DIR"/{dd,secret}
 }
