@@ -173,23 +173,23 @@ static int path_parse(const char *text, union value *ret)
 	return strlen(text) < PATH_BYTES_MAX ? text_parse(text, ret) : -ERANGE;
 }
 
-static void text_format(const union value *v, struct text *out)
+void text_value_format(const union value *v, struct text *out)
 {
 	text_add(out, str(v));
 }
 
-static bool text_equal(const union value *a, const union value *b)
+bool text_value_equal(const union value *a, const union value *b)
 {
 	return strcmp(str(a), str(b)) == 0;
 }
 
-static void text_release(union value *v)
+void text_value_release(union value *v)
 {
 	free(v->s);
 	v->s = NULL;
 }
 
-static int text_copy(const union value *v, union value *ret)
+int text_value_copy(const union value *v, union value *ret)
 {
 	return text_parse(str(v), ret);
 }
@@ -241,12 +241,14 @@ const struct prop_type type_hex = {
 
 const struct prop_type type_text = {
 	.name = "text", .expected = "text",
-	.parse = text_parse, .format = text_format, .equal = text_equal, .release = text_release, .copy = text_copy,
+	.parse = text_parse, .format = text_value_format, .equal = text_value_equal,
+	.release = text_value_release, .copy = text_value_copy,
 };
 
 const struct prop_type type_path = {
 	.name = "path", .expected = "a path of less than 4096 bytes",
-	.parse = path_parse, .format = text_format, .equal = text_equal, .release = text_release, .copy = text_copy,
+	.parse = path_parse, .format = text_value_format, .equal = text_value_equal,
+	.release = text_value_release, .copy = text_value_copy,
 };
 
 const struct prop_type type_virt_mode = {
@@ -262,5 +264,5 @@ const struct prop_type type_opt_uint = {
 const struct prop_type *const types_all[] = {
 	&type_bool, &type_uint, &type_int, &type_bytes, &type_cores, &type_time, &type_weight, &type_octal, &type_hex,
 	&type_text, &type_path, &type_list, &type_argv, &type_env, &type_strmap, &type_bytemap, &type_ulimit,
-	&type_labels, &type_virt_mode, &type_opt_uint, NULL,
+	&type_labels, &type_virt_mode, &type_opt_uint, &type_cpu_policy, &type_cpu_set, NULL,
 };

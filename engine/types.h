@@ -6,6 +6,7 @@
 #ifndef ENGINE_TYPES_H
 #define ENGINE_TYPES_H
 
+#include "base/cpus.h"
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/text.h"
@@ -61,16 +62,38 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   labels    strmap of labels: names and values checked as in 11 (-EINVAL)
  *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
  *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
+ *   cpu_policy normal high rt batch idle; nosmt and iso parse too, to be refused with a reason; u is enum cpu_policy
+ *   cpu_set   a list, `node N`, `jail N` or both (8.2); all, inherit and nothing are ""; s is the normalised text
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
 	type_ulimit, type_labels, type_virt_mode, type_opt_uint;
+extern const struct prop_type type_cpu_policy, type_cpu_set;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];
 
 enum virt_mode { VIRT_APP, VIRT_OS, VIRT_JOB, VIRT_HOST, VIRT_MODES };
 extern const char *const virt_mode_names[VIRT_MODES];
+
+enum cpu_policy { CPU_NORMAL, CPU_HIGH, CPU_RT, CPU_BATCH, CPU_IDLE, CPU_NOSMT, CPU_ISO, CPU_POLICIES };
+extern const char *const cpu_policy_names[CPU_POLICIES];
+
+/* What a cpu_set says; all zero: the parent's. */
+struct cpu_set {
+	bool has_list, has_node;
+	unsigned jail; /* how many, 0: no jail */
+	unsigned node;
+	struct cpus list;
+};
+int cpu_set_parse(const char *text, struct cpu_set *ret); /* -EINVAL, -ERANGE, -ENOMEM */
+void cpu_set_format(const struct cpu_set *set, struct text *out);
+
+/* The parts of a type whose value is its text, in s. */
+void text_value_format(const union value *v, struct text *out);
+bool text_value_equal(const union value *a, const union value *b);
+void text_value_release(union value *v);
+int text_value_copy(const union value *v, union value *ret);
 
 /* The resource number (RLIMIT_NOFILE) of a ulimit type's name, or -EINVAL. Names: spec 3.2. */
 int ulimit_resource(const char *name);
