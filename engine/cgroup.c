@@ -3,9 +3,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define NSEC_PER_SEC 1000000000ull
-#define NSEC_PER_USEC 1000ull
-
 int cg_path(char out[PATH_MAX], const char *dir, const char *file)
 {
 	size_t len = strlen(dir), more = file ? strlen(file) : 0;
@@ -430,19 +427,6 @@ static int own_hier(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl
 		return -ENOENT;
 	*ret = &g->h[g->of[ctl]];
 	return 0;
-}
-
-int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec, uint64_t period_nsec)
-{
-	const struct hier *h;
-	int r = own_hier(g, c, CG_CPU, &h);
-	if (r < 0)
-		return r;
-	/* the kernel takes periods of 1 ms to 1 s and quotas from 1 ms */
-	uint64_t period = MIN(MAX(period_nsec, NSEC_PER_SEC / 1000), NSEC_PER_SEC) / NSEC_PER_USEC;
-	unsigned __int128 used = (unsigned __int128)nsec_per_sec * period;
-	uint64_t quota = (uint64_t)((used + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
-	return h->drv->cpu_max(h, c->path, nsec_per_sec ? MAX(quota, 1000u) : 0, period);
 }
 
 int cg_set_memory_max(struct cgroups *g, const struct cg *c, uint64_t bytes)

@@ -21,6 +21,7 @@
 
 #include <sys/types.h>
 
+#include "base/cpus.h"
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/text.h"
@@ -120,7 +121,32 @@ int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *
  * Limits and cg_oom_kills want a cgroup of c's own (-ENOENT), usage is that of the nearest one.
  */
 
-int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec, uint64_t period_nsec); /* 0: no limit */
+/*
+ * 0: no limit. The kernel takes periods of 1 ms to 1 s and quotas from 1 ms: for a limit that is less than 1 ms a period, the
+ * period becomes longer; below a thousandth of a processor it gets that.
+ */
+int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec, uint64_t period_nsec);
+/*
+ * spec/PROPERTIES.md 8.1: what so many nanoseconds a second weigh (v1 1024 a core, v2 100), at least the kernel's minimum,
+ * times factor; 0 gives that minimum. Also for a cgroup that is only there for its children's sake; -ENOENT: none.
+ */
+int cg_set_cpu_weight(struct cgroups *g, const struct cg *c, uint64_t cores_nsec, double factor);
+bool cg_cpu_can_limit(const struct cgroups *g); /* the kernel has quotas (CONFIG_CFS_BANDWIDTH), weights */
+bool cg_cpu_can_weigh(const struct cgroups *g);
+int cg_cpu_throttled(struct cgroups *g, const struct cg *c, uint64_t *nsec); /* of c's own cgroup */
+/*
+ * The processors written for c (empty on v2: the parent's); those that c, or the nearest cgroup up, really has; a new list for c:
+ * on v1 it must be within the parent's and hold the children's (-EACCES, -EBUSY), an empty one is for v2 only. The first
+ * and the last also for a cgroup that is only there for its children's sake; -ENOENT: none.
+ */
+int cg_cpus(struct cgroups *g, const struct cg *c, struct cpus *ret);
+int cg_cpus_effective(struct cgroups *g, const struct cg *c, struct cpus *ret);
+int cg_set_cpus(struct cgroups *g, const struct cg *c, const struct cpus *cpus);
+/*
+ * Microseconds in which some, or all, tasks of c and below waited for what file ("cpu.pressure") tells of; c NULL: of the
+ * host. -EOPNOTSUPP without PSI or v2.
+ */
+int cg_pressure(struct cgroups *g, const struct cg *c, const char *file, uint64_t *some_usec, uint64_t *full_usec);
 int cg_set_memory_max(struct cgroups *g, const struct cg *c, uint64_t bytes); /* 0: no limit; swap can't be used to escape */
 int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n);       /* 0: no limit */
 int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);

@@ -4,6 +4,7 @@
  * cgroup_find.c  finds and prepares the hierarchies        cgroup_walk.c  subtrees: removing, listing, sweeping
  * cgroup.c       one container: create, join, limits       cgroup_v1.c, cgroup_v2.c  what differs, behind struct cg_driver
  * cgroup_count.c one container: counters                  cgroup_where.c  the container of a process
+ * cgroup_cpu.c   its processor time and processors, pressure
  *
  * Only the directory of our root is kept open in each hierarchy; everything else is reached from it by path. All of
  * struct cgroups but root_on and what stands behind it is constant once it is open.
@@ -79,7 +80,7 @@ struct cg_driver {
 	bool (*frozen)(const struct hier *h, const char *dir);
 	int (*kill)(const struct hier *h, const char *dir);
 	bool (*empty)(const struct hier *h, const char *dir);
-	int (*cpu_max)(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec); /* 0: no limit */
+	const struct cg_cpu *cpu;   /* cgroup_cpu.c */
 	int (*memory_max)(const struct hier *h, const char *dir, uint64_t bytes);
 	/* c: whose own cgroup it is */
 	int (*cpu_usage)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
@@ -87,6 +88,7 @@ struct cg_driver {
 };
 
 extern const struct cg_driver cg_driver_v1, cg_driver_v2;
+extern const struct cg_cpu cg_cpu_v1, cg_cpu_v2;
 
 /* Does the container keep its processes in CG_LEAF? Depends on c->own and the host only, so it needs no look at the disk. */
 bool cg_has_leaf(const struct cgroups *g, const struct cg *c);

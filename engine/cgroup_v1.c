@@ -76,37 +76,6 @@ static bool empty(const struct hier *h, const char *dir)
 	return r == 0 || r == -ENOENT;
 }
 
-static int set_quota(const struct hier *h, const char *dir, uint64_t quota_usec)
-{
-	return quota_usec ? cg_write_u64(h, dir, "cpu.cfs_quota_us", quota_usec) : cg_write(h, dir, "cpu.cfs_quota_us", "-1");
-}
-
-/*
- * The kernel checks the ratio of the two against the parent's after each write, so that a new pair may be refused half
- * way though it is fine as a whole. Then the quota is taken off first.
- */
-static int cpu_max(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec)
-{
-	int r = cg_write_u64(h, dir, "cpu.cfs_period_us", period_usec);
-	if (r == 0)
-		r = set_quota(h, dir, quota_usec);
-	if (r != -EINVAL)
-		return r;
-	char old_quota[32] = "-1", old_period[32] = "100000";
-	cg_read(h, dir, "cpu.cfs_quota_us", old_quota, sizeof(old_quota));
-	cg_read(h, dir, "cpu.cfs_period_us", old_period, sizeof(old_period));
-	r = set_quota(h, dir, 0);
-	if (r == 0)
-		r = cg_write_u64(h, dir, "cpu.cfs_period_us", period_usec);
-	if (r == 0)
-		r = set_quota(h, dir, quota_usec);
-	if (r < 0) {
-		cg_write(h, dir, "cpu.cfs_period_us", old_period);
-		cg_write(h, dir, "cpu.cfs_quota_us", old_quota);
-	}
-	return r;
-}
-
 /*
  * memsw (memory and swap together) may never be below the limit: lowered after it, raised before it. Both are always
  * equal here, so memsw still has the old value when it is refused. Without swap accounting there is no memsw.
@@ -179,7 +148,7 @@ const struct cg_driver cg_driver_v1 = {
 	.frozen = frozen,
 	.kill = kill_all,
 	.empty = empty,
-	.cpu_max = cpu_max,
+	.cpu = &cg_cpu_v1,
 	.memory_max = memory_max,
 	.cpu_usage = cpu_usage,
 	.oom_kills = oom_kills,

@@ -28,16 +28,6 @@ static bool empty(const struct hier *h, const char *dir)
 	return cg_read_key(h, dir, "cgroup.events", "populated", &v) < 0 || !v;
 }
 
-static int cpu_max(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec)
-{
-	char text[64];
-	if (quota_usec)
-		snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)quota_usec, (unsigned long long)period_usec);
-	else
-		snprintf(text, sizeof(text), "max %llu", (unsigned long long)period_usec);
-	return cg_write(h, dir, "cpu.max", text);
-}
-
 /*
  * Where v1 refuses a limit below what can be reclaimed, v2 takes it and kills. So the memory is reclaimed first, and
  * what can't be is EBUSY, as on v1. A new limit on an empty cgroup is nothing but two writes and a read.
@@ -117,7 +107,7 @@ const struct cg_driver cg_driver_v2 = {
 	.frozen = frozen,
 	.kill = kill_all,
 	.empty = empty,
-	.cpu_max = cpu_max,
+	.cpu = &cg_cpu_v2,
 	.memory_max = memory_max,
 	.cpu_usage = cpu_usage,
 	.oom_kills = oom_kills,

@@ -311,13 +311,30 @@ static void test_limits(void)
 		SAME(cg_set_cpu_max(g, &b, 1000000000, 100000000), -ENOENT);
 		SAME(cg_set_cpu_max(g, &a, 1500000000, 100000000), 0);
 		CHECK(v2 ? knob_is(&a, "cpu.max", "150000 100000\n") : knob_is(&a, "cpu.cfs_quota_us", "150000\n"));
-		SAME(cg_set_cpu_max(g, &a, 10000000, 10000000), 0); /* a hundredth of 10 ms: the smallest quota */
-		CHECK(v2 ? knob_is(&a, "cpu.max", "1000 10000\n") : knob_is(&a, "cpu.cfs_quota_us", "1000\n"));
+		SAME(cg_set_cpu_max(g, &a, 10000000, 10000000), 0); /* a hundredth of 10 ms: the smallest quota, so a longer period */
+		CHECK(v2 ? knob_is(&a, "cpu.max", "1000 100000\n") : knob_is(&a, "cpu.cfs_quota_us", "1000\n"));
 		SAME(cg_set_cpu_max(g, &a, 333333333, 2000000000), 0); /* the longest period; rounded up */
 		CHECK(v2 ? knob_is(&a, "cpu.max", "333334 1000000\n") : knob_is(&a, "cpu.cfs_quota_us", "333334\n"));
 		SAME(cg_set_cpu_max(g, &a, 1024000ull * 1000000000, 100000000), 0);
 		SAME(cg_set_cpu_max(g, &a, 0, 100000000), 0);
 		CHECK(v2 ? knob_is(&a, "cpu.max", "max 100000\n") : knob_is(&a, "cpu.cfs_quota_us", "-1\n"));
+		static const struct {
+			uint64_t cores_nsec;
+			double factor;
+			const char *v1, *v2;
+		} weights[] = {
+			{1500000000, 1, "1536\n", "150\n"}, {0, 1, "2\n", "1\n"},	   {0, 3, "6\n", "3\n"},
+			{0, 0.5, "2\n", "1\n"},		   {1000000000, 0, "2\n", "1\n"}, {1000000000, 0.5, "512\n", "50\n"},
+			{UINT64_MAX, 1600, "262144\n", "10000\n"},
+		};
+		for (size_t i = 0; i < ARRAY_LEN(weights); i++) {
+			SAME(cg_set_cpu_weight(g, &a, weights[i].cores_nsec, weights[i].factor), 0);
+			CHECK(knob_is(&a, v2 ? "cpu.weight" : "cpu.shares", v2 ? weights[i].v2 : weights[i].v1));
+		}
+		uint64_t throttled = 1;
+		SAME(cg_cpu_throttled(g, &a, &throttled), 0);
+		SAME(throttled, 0);
+		SAME(cg_cpu_throttled(g, &b, &throttled), -ENOENT);
 	}
 	if (has(CG_MEMORY)) {
 		bool v2 = cg_is_v2(g, CG_MEMORY);
