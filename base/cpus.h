@@ -13,7 +13,7 @@ struct cpus {
 	uint64_t bits[CPUS_MAX / 64];
 };
 
-/* Numbers and ranges with commas between, no blanks; "" is the empty set. *ret is untouched on -EINVAL, -ERANGE (above CPUS_MAX). */
+/* Numbers and ranges with commas between, no blanks; "" is none. *ret is untouched on -EINVAL and -ERANGE (CPUS_MAX). */
 int cpus_parse(const char *text, struct cpus *ret);
 void cpus_format(const struct cpus *c, struct text *out); /* normalised: "" for none */
 

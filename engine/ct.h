@@ -177,6 +177,7 @@ struct engine {
 	unsigned sweep_tries;
 	struct strv remains;      /* names of containers that were removed before this start, while something of them may be left */
 	struct strv remains_files; /* their records */
+	struct loop_timer cpu_set_timer; /* while there are jails: cpu_set.c */
 	struct waiting *waiting;  /* of `.porto/wait[...]` */
 	struct event_log *log;
 	struct replay *replay;  /* uniques found in the records at start */

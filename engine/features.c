@@ -8,7 +8,7 @@
 
 #include "base/fd.h"
 #include "base/units.h"
-#include "engine/ct.h"
+#include "engine/cpu.h"
 
 #define FDS_WANTED 16384
 
@@ -41,6 +41,7 @@ int features_format(struct cgroups *g, struct text *out)
 		text_add(out, "ulimit: no CAP_SYS_RESOURCE: limits above the daemon's own hard limits are refused, defaults are clamped\n");
 	else
 		text_add(out, "ulimit: yes\n");
+	features_cpu(g, out);
 	text_addf(out, "pressure: %s\n", readable("/proc/pressure/cpu") ? "yes" : "missing: the kernel has no PSI or it is off (psi=1)");
 	text_addf(out, "pid namespaces: %s\n", readable("/proc/self/ns/pid") ? "yes" : "missing");
 	missing += !readable("/proc/self/ns/pid");

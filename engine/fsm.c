@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/units.h"
+#include "engine/cpu.h"
 #include "engine/eventlog.h"
 #include "engine/output.h"
 #include "engine/run.h"
@@ -41,10 +42,14 @@ void fsm_set(struct ct *ct, enum ct_state state, const char *why)
 {
 	struct engine *e = ct->e;
 	enum ct_state old = ct->state;
+	bool was_alive;
 
 	if (old == state)
 		return;
+	was_alive = ct_is_alive(ct);
 	ct->state = state;
+	if (was_alive != ct_is_alive(ct) && cpu_guarantee_total(ct) > 0)
+		cpu_running_changed(ct->parent);
 	log_debug("%s: %s -> %s (%s)", ct->name, ct_state_names[old], ct_state_names[state], why);
 	if (state == CT_DEAD) {
 		event_log(e, "state", ct->name, "dead\t%d", ct_exit_code(ct));

@@ -9,7 +9,6 @@
 #include "engine/ct.h"
 #include "engine/hooks.h"
 
-#define CPU_PERIOD_NSEC UINT64_C(100000000)
 #define NSEC UINT64_C(1000000000)
 
 static int no_index(const char *key, struct err *err, const char *name)
@@ -247,15 +246,6 @@ int read_oom_kills_total(struct ct *ct, const char *key, struct text *out, struc
 
 /* ---- limits ---- */
 
-int read_cpu_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	int r = no_index(key, err, "cpu_limit");
-
-	if (r == 0)
-		unit_cores_format(out, ct_is_root(ct) ? types_host_cores * NSEC : ct->val[PROP_cpu_limit].u);
-	return r;
-}
-
 int read_memory_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	int r = no_index(key, err, "memory_limit");
@@ -290,13 +280,6 @@ static int limit_failed(int r, const char *name, struct err *err)
 	if (r == -EOPNOTSUPP)
 		return err_set(err, ERR_NotSupported, "%s: no cgroup controller for it", name);
 	return err_sys(err, -r, "%s", name);
-}
-
-int apply_cpu_limit(struct ct *ct, const union value *v, struct err *err)
-{
-	if (!prop_is_set(ct, PROP_cpu_limit))
-		return 0;
-	return limit_failed(cg_set_cpu_max(ct->e->cgroups, &ct->cg, v->u, CPU_PERIOD_NSEC), "cpu_limit", err);
 }
 
 int apply_memory_limit(struct ct *ct, const union value *v, struct err *err)
@@ -394,7 +377,9 @@ unsigned ct_controllers(const struct ct *ct)
 	unsigned mask = ct->controllers | CG_BIT(CG_TRACK) | CG_BIT(CG_CPUACCT);
 
 	if (ct->level <= 1)
-		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS);
+		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS) |
+			/* on v2 it is the same directory anyway */
+			(cg_is_v2(ct->e->cgroups, CG_CPUSET) ? CG_BIT(CG_CPUSET) : 0);
 	return mask & cg_available(ct->e->cgroups);
 }
 

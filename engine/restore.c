@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/units.h"
+#include "engine/cpu.h"
 #include "engine/fsm.h"
 #include "engine/output.h"
 #include "engine/run.h"
@@ -458,5 +459,6 @@ int restore_all(struct engine *e, struct err *err)
 	finish_stops(e);
 	drop_weak(e);
 	tick_start(e);
+	cpu_set_resume(e);
 	return 0;
 }

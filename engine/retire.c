@@ -1,5 +1,6 @@
 /* The end of a container by its own clock or by order: respawn, aging, destroy. */
 #include "base/log.h"
+#include "engine/cpu.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
 #include "engine/run.h"
@@ -68,6 +69,7 @@ static void destroy_timer(void *arg)
 /* The deepest first, so that a parent never goes before its children. */
 static void destroy_one(struct ct *ct)
 {
+	struct ct *parent = ct->parent;
 	struct err err = {};
 
 	while (ct->last_child != NULL)
@@ -79,6 +81,8 @@ static void destroy_one(struct ct *ct)
 	start_forget(ct); /* what a start that was under way has to tell would end the destruction */
 	kill_all(ct);
 	ct_unlink(ct);
+	if (cpu_guarantee_total(ct) > 0)
+		cpu_running_changed(parent);
 	event_log(ct->e, "destroyed", ct->name, NULL);
 	ct->e->counters.destroyed++;
 	ct->e->events->changed(ct->e->events_arg, DIR_CT, ct->id, PROP_state);

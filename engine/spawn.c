@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "engine/birth.h"
+#include "engine/cpu.h"
 #include "engine/cred.h"
 #include "engine/env.h"
 #include "engine/hooks.h"
@@ -247,6 +248,17 @@ static void add_oom_adj(struct spawn *s)
 		op1(s, "oom_adj", "0");
 }
 
+static void add_sched(struct spawn *s)
+{
+	struct cpu_sched sched = cpu_sched_of(s->ct);
+	static const char *const words[] = { [SCHED_OTHER] = "other", [SCHED_BATCH] = "batch", [SCHED_IDLE] = "idle" };
+
+	if (sched.policy == SCHED_OTHER && sched.nice == 0)
+		return;
+	op(s, "sched");
+	op_num(s, words[sched.policy], sched.nice);
+}
+
 static int add_command(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
@@ -260,6 +272,7 @@ static int add_command(struct spawn *s, struct err *err)
 	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
 	op(s, "session");
 	add_oom_adj(s);
+	add_sched(s);
 	for (int n = 0; n < 3; n++) {
 		r = add_stream(s, n, err);
 		if (r < 0)

@@ -321,6 +321,23 @@ NS=pid,mount,ipc,uts
 	lines_are "failed 1 71"
 }
 
+@test "sched: policy and nice of the command, not of porto-init" {
+	local row
+	for row in 'other -10:-10 0' 'other 19:19 0' 'batch 0:0 3' 'idle -3:-3 5'; do
+		# shellcheck disable=SC2086 # two words
+		init fork sched ${row%%:*} env $PATH_ENV arg sh arg -c arg "sed 's/.*) //' /proc/\$\$/stat | cut -d' ' -f17,39" exec
+		lines_are "started *" "${row#*:}"
+	done
+	init sched fifo 0
+	lines_are "failed 1 71" "sched: no such policy: fifo"
+	init sched other -21
+	lines_are "failed 1 71" "sched: not a nice value: -21"
+	init sched other 1x
+	lines_are "failed 1 71" "sched: not a nice value: 1x"
+	run timeout 20 setpriv --bounding-set -sys_nice "$BUILD/init_driver" sched other -1
+	lines_are "failed 11 13" "sched: -1: the daemon has no CAP_SYS_NICE"
+}
+
 @test "oom_adj, tasks, hostname" {
 	init -n uts hostname box oom_adj 500 fork env $PATH_ENV arg sh arg -c arg 'hostname; cat /proc/self/oom_score_adj' exec
 	lines_are "started *" box 500

@@ -104,6 +104,9 @@ int op_gid(struct init *in, char **arg);
 int op_uid(struct init *in, char **arg);
 int op_cwd(struct init *in, char **arg);
 
+/* sched.c */
+int op_sched(struct init *in, char **arg);
+
 /* rlimit.c */
 int op_rlimit(struct init *in, char **arg);
 

@@ -28,6 +28,7 @@ const struct init_op init_ops[] = {
 	{ "readonly", 0, op_readonly },
 	{ "rlimit",   4, op_rlimit },
 	{ "root",     1, op_root },
+	{ "sched",    2, op_sched },
 	{ "session",  0, op_session },
 	{ "setns",    2, op_setns },
 	{ "slave",    0, op_slave },

@@ -46,6 +46,7 @@
  * fork        -                   see above
  * become      -                   see above (job mode)
  * session     -                   setsid(2)
+ * sched       policy nice         sched_setscheduler(2), setpriority(2); other, batch or idle; -20..19. Refused: Permission with the reason
  * stream      n fd                dup2(fd, n), n 0..2; made the controlling terminal if n is 0 and it is a terminal and we lead a session
  * open        n path how          opens path as descriptor n; how "r", "a" (append, created 0666) ; runs after the credentials are set when
  *                                 placed after them
