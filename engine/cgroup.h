@@ -131,8 +131,8 @@ int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec,
  * times factor; 0 gives that minimum. Also for a cgroup that is only there for its children's sake; -ENOENT: none.
  */
 int cg_set_cpu_weight(struct cgroups *g, const struct cg *c, uint64_t cores_nsec, double factor);
-bool cg_cpu_can_limit(const struct cgroups *g); /* the kernel has quotas (CONFIG_CFS_BANDWIDTH), weights */
-bool cg_cpu_can_weigh(const struct cgroups *g);
+bool cg_cpu_can_limit(struct cgroups *g); /* the kernel has quotas (CONFIG_CFS_BANDWIDTH), weights */
+bool cg_cpu_can_weigh(struct cgroups *g);
 int cg_cpu_throttled(struct cgroups *g, const struct cg *c, uint64_t *nsec); /* of c's own cgroup */
 /*
  * The processors written for c (empty on v2: the parent's); those that c, or the nearest cgroup up, really has; a new list for c:

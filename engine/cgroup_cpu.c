@@ -107,16 +107,23 @@ static int hier_of(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl,
 	return 0;
 }
 
-bool cg_cpu_can_limit(const struct cgroups *g)
+static bool has_file(const struct hier *h, const char *file, signed char *known)
 {
-	const struct hier *h = g->of[CG_CPU] >= 0 ? &g->h[g->of[CG_CPU]] : NULL;
-	return h && faccessat(h->fd, h->drv->cpu->max_file, F_OK, 0) == 0;
+	if (*known == 0)
+		*known = faccessat(h->fd, file, F_OK, 0) == 0 ? 1 : -1;
+	return *known > 0;
 }
 
-bool cg_cpu_can_weigh(const struct cgroups *g)
+bool cg_cpu_can_limit(struct cgroups *g)
 {
 	const struct hier *h = g->of[CG_CPU] >= 0 ? &g->h[g->of[CG_CPU]] : NULL;
-	return h && faccessat(h->fd, h->drv->cpu->weight_file, F_OK, 0) == 0;
+	return h && has_file(h, h->drv->cpu->max_file, &g->can_limit);
+}
+
+bool cg_cpu_can_weigh(struct cgroups *g)
+{
+	const struct hier *h = g->of[CG_CPU] >= 0 ? &g->h[g->of[CG_CPU]] : NULL;
+	return h && has_file(h, h->drv->cpu->weight_file, &g->can_weigh);
 }
 
 int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec, uint64_t period_nsec)

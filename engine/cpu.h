@@ -39,6 +39,6 @@ void cpu_running_changed(struct ct *parent);
 void cpu_set_resume(struct engine *e);
 
 /* Lines of .porto/features. */
-void features_cpu(const struct cgroups *g, struct text *out);
+void features_cpu(struct cgroups *g, struct text *out);
 
 #endif

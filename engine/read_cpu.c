@@ -159,7 +159,7 @@ int read_cpu_vendor(struct ct *ct, const char *key, struct text *out, struct err
 
 /* ---- what this host lacks ---- */
 
-void features_cpu(const struct cgroups *g, struct text *out)
+void features_cpu(struct cgroups *g, struct text *out)
 {
 	bool v2_psi = access("/proc/pressure/cpu", F_OK) == 0 && cg_is_v2(g, CG_TRACK);
 	const char *psi = v2_psi ? "yes" : "missing: needs cgroup v2 and a kernel with PSI that is on (psi=1)";
