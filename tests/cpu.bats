@@ -92,8 +92,8 @@ outweigh() {
 # uses NAME CORES: never more than that and a twentieth; and as much less a twentieth, unless other work on this
 # machine left it no time: what it is short of must then not have been idle.
 uses() {
-	local try used idle verdict
-	for try in 1 2 3; do
+	local used idle verdict
+	for _ in 1 2 3; do
 		read -r used idle < <(usage_over 3 "$1")
 		verdict=$(awk -v u="$used" -v i="$idle" -v l="$2" 'BEGIN {
 			print (u > l * 1.05 ? "more" : u >= l * 0.95 ? "right" : i > (l - u) / 2 ? "less" : "busy") }')
