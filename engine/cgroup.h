@@ -33,7 +33,7 @@ struct cgroups;
 
 /* Descriptors + 1 of a container's counter files, 0: not open. All 0 at first. */
 struct cg_kept {
-	int fd[10];
+	int fd[12];
 };
 
 /* A container's cgroups: embedded in its owner. own: bits of the controllers with a cgroup of its own (TRACK always). */

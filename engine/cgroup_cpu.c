@@ -166,9 +166,8 @@ int cg_cpu_throttled(struct cgroups *g, const struct cg *c, uint64_t *nsec)
 	int r = hier_of(g, c, CG_CPU, &h);
 	if (r < 0)
 		return r;
-	/* on v2 the file has the time used too, and may be kept open for that */
-	ssize_t n = h->drv->v2 ? cg_read_counter(g, h, c, CG_FILE_CPU, "cpu.stat", buf, sizeof(buf)) :
-				 cg_read(h, c->path, "cpu.stat", buf, sizeof(buf));
+	/* on v2 it is the file that has the time used too */
+	ssize_t n = cg_read_counter(g, h, c, h->drv->v2 ? CG_FILE_CPU : CG_FILE_THROTTLED, "cpu.stat", buf, sizeof(buf));
 	r = n < 0 ? (int)n : cg_find_key(buf, h->drv->cpu->throttled, nsec);
 	if (r == 0)
 		*nsec *= h->drv->cpu->throttled_nsec;
@@ -233,6 +232,8 @@ int cg_pressure(struct cgroups *g, const struct cg *c, const char *file, uint64_
 	if (!c) {
 		snprintf(path, sizeof(path), "/proc/pressure/%.*s", (int)strcspn(file, "."), file);
 		n = file_read_small(AT_FDCWD, path, buf, sizeof(buf));
+	} else if (g->h[0].drv->v2 && strcmp(file, "cpu.pressure") == 0) {
+		n = cg_read_counter(g, &g->h[0], c, CG_FILE_CPU_PRESSURE, file, buf, sizeof(buf));
 	} else if (g->h[0].drv->v2) {
 		n = cg_read(&g->h[0], c->path, file, buf, sizeof(buf));
 	} else {
