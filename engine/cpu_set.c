@@ -283,16 +283,18 @@ static int grow(const struct plan *p, const struct row *row)
 	return cpus_equal(&both, &row->now) ? 0 : cg_set_cpus(p->e->cgroups, &row->ct->cg, &both);
 }
 
+/* A v2 cgroup with tasks does not go back to having none of its own (ENOSPC): from then on we write its parent's there. */
 static int finish(const struct plan *p, const struct row *row)
 {
+	bool v2 = cg_is_v2(p->e->cgroups, CG_CPUSET);
 	const struct cpus none = {};
+	int r = -ENOSPC;
 
-	if (cg_is_v2(p->e->cgroups, CG_CPUSET)) {
-		if (!*value_of(row->ct))
-			return cg_set_cpus(p->e->cgroups, &row->ct->cg, &none);
-		return cpus_equal(&row->want, &row->now) ? 0 : cg_set_cpus(p->e->cgroups, &row->ct->cg, &row->want);
-	}
-	return cpus_within(&row->now, &row->want) ? 0 : cg_set_cpus(p->e->cgroups, &row->ct->cg, &row->want);
+	if (v2 ? cpus_equal(&row->now, &row->want) : cpus_within(&row->now, &row->want))
+		return 0;
+	if (v2 && !*value_of(row->ct))
+		r = cg_set_cpus(p->e->cgroups, &row->ct->cg, &none);
+	return r == -ENOSPC ? cg_set_cpus(p->e->cgroups, &row->ct->cg, &row->want) : r;
 }
 
 /*

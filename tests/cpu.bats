@@ -415,6 +415,15 @@ ratio() {
 	put a/cpu_set inherit
 	prop_is a cpu_set ''
 	prop_is a cpu_set_affinity "$all"
+	put a/b/state stop
+	put a/b/cpu_set 0
+	put a/b/state start
+	put a/b/cpu_set ''
+	prop_is a/b cpu_set_affinity "$all"
+	put a/cpu_set 1
+	prop_is a/b cpu_set_affinity 1
+	put a/cpu_set ''
+	prop_is a/b cpu_set_affinity "$all"
 	put a/state stop
 	prop_is a cpu_set_affinity "$all"
 }
