@@ -224,14 +224,20 @@ static int push_weight(const struct ct *ct)
 	return r == -ENOENT && !(ct->cg.own & CG_BIT(CG_CPU)) ? 0 : r;
 }
 
+/* All containers together weigh what they are guaranteed, at least one core as every group does, against the host's own tasks. */
+static int push_root_weight(const struct ct *root)
+{
+	return cg_set_cpu_weight(root->e->cgroups, &root->cg, MAX(cpu_guarantee_total(root), NSEC), 1);
+}
+
 int cpu_weight_push(struct ct *ct)
 {
 	int r = 0;
 
-	for (; r == 0 && ct != NULL && ct->parent != NULL; ct = ct->parent)
+	for (; r == 0 && ct->parent != NULL; ct = ct->parent)
 		if (ct->has_cg)
 			r = push_weight(ct);
-	return r;
+	return r < 0 ? r : push_root_weight(ct);
 }
 
 static bool can_weigh(const struct ct *ct)
@@ -241,7 +247,7 @@ static bool can_weigh(const struct ct *ct)
 
 void cpu_running_changed(struct ct *parent)
 {
-	if (parent != NULL && parent->parent != NULL && can_weigh(parent))
+	if (parent != NULL && can_weigh(parent))
 		(void)cpu_weight_push(parent);
 }
 

@@ -37,6 +37,14 @@ weight_is() {
 	fi
 }
 
+# root_weight_is V1 V2: of all containers together.
+root_weight_is() {
+	local dir got
+	dir=$(prop / 'cgroups[cpu]')
+	got=$(cat "$dir/cpu.shares" 2>/dev/null || cat "$dir/cpu.weight")
+	if is_v2 cpu; then [ "$got" = "$2" ]; else [ "$got" = "$1" ]; fi || fail "the root weighs $got, expected $*"
+}
+
 # Everything that the kernel was told about the processor of a container.
 told() {
 	local file
@@ -272,8 +280,10 @@ ratio() {
 	weight_is a 1280 125
 	put a/d/cpu_guarantee 1c
 	weight_is a 1792 175
+	root_weight_is 1792 175
 	rmdir "$PORTO_ROOT/a/d"
 	weight_is a 768 75
+	root_weight_is 1024 100
 	put a/b/c/state kill
 	state_is a/b/c dead
 	prop_is a/b cpu_guarantee_total 0.25c
