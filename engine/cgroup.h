@@ -31,9 +31,13 @@ enum cg_ctl { CG_TRACK, CG_CPU, CG_CPUACCT, CG_CPUSET, CG_MEMORY, CG_PIDS, CG_IO
 
 struct cgroups;
 
-/* Descriptors + 1 of a container's counter files, 0: not open. All 0 at first. */
+/*
+ * What is remembered of a container's cgroups: descriptors + 1 of its counter files, 0: not open; the quota's period as it was
+ * last written or seen, microseconds, 0: not known. All 0 at first.
+ */
 struct cg_kept {
 	int fd[12];
+	unsigned period_usec;
 };
 
 /* A container's cgroups: embedded in its owner. own: bits of the controllers with a cgroup of its own (TRACK always). */

@@ -29,7 +29,10 @@ static void let_go(struct cgroups *g, int *slot)
 
 void cg_let_go(struct cgroups *g, const struct cg *c)
 {
-	if (!g || !c->kept || g->kept == 0)
+	if (!g || !c->kept)
+		return;
+	c->kept->period_usec = 0;
+	if (g->kept == 0)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(c->kept->fd); i++)
 		let_go(g, &c->kept->fd[i]);

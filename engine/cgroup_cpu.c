@@ -11,7 +11,8 @@
 
 struct cg_cpu {
 	const char *max_file; /* is there only in a kernel with quotas */
-	int (*max)(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec); /* 0: no limit */
+	/* quota 0: no limit; *known: the period in force, 0 if not known */
+	int (*max)(const struct hier *h, const char *dir, uint64_t quota_usec, unsigned period_usec, unsigned *known);
 	const char *weight_file;
 	unsigned core, least, most; /* the weight of one core of guarantee, and what the kernel takes */
 	const char *throttled;      /* key of cpu.stat */
@@ -29,17 +30,15 @@ static int v1_quota(const struct hier *h, const char *dir, uint64_t quota_usec)
 /*
  * The kernel checks the ratio of the two against the parent's after each write, so that a new pair may be refused half
  * way though it is fine as a whole. Then the quota is taken off first. A period that stays as it is, the common case, is
- * read, which is cheaper than to write it: that stops the group's timer.
+ * not written: that stops the group's timer.
  */
-static int v1_max(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec)
+static int v1_max(const struct hier *h, const char *dir, uint64_t quota_usec, unsigned period_usec, unsigned *known)
 {
 	char old_quota[32] = "-1", old_period[32] = "100000";
-	uint64_t period = 0;
-	int r = cg_read_u64(h, dir, "cpu.cfs_period_us", &period);
-	if (r == 0 && period != period_usec)
-		r = cg_write_u64(h, dir, "cpu.cfs_period_us", period_usec);
+	int r = *known == period_usec ? 0 : cg_write_u64(h, dir, "cpu.cfs_period_us", period_usec);
 	if (r == 0)
 		r = v1_quota(h, dir, quota_usec);
+	*known = r == 0 ? period_usec : 0;
 	if (r != -EINVAL)
 		return r;
 	cg_read(h, dir, "cpu.cfs_quota_us", old_quota, sizeof(old_quota));
@@ -53,6 +52,7 @@ static int v1_max(const struct hier *h, const char *dir, uint64_t quota_usec, ui
 		cg_write(h, dir, "cpu.cfs_period_us", old_period);
 		cg_write(h, dir, "cpu.cfs_quota_us", old_quota);
 	}
+	*known = r == 0 ? period_usec : 0;
 	return r;
 }
 
@@ -71,13 +71,13 @@ const struct cg_cpu cg_cpu_v1 = {
 
 /* ---- v2 ---- */
 
-static int v2_max(const struct hier *h, const char *dir, uint64_t quota_usec, uint64_t period_usec)
+static int v2_max(const struct hier *h, const char *dir, uint64_t quota_usec, unsigned period_usec, unsigned *known UNUSED)
 {
 	char text[64];
 	if (quota_usec)
-		snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)quota_usec, (unsigned long long)period_usec);
+		snprintf(text, sizeof(text), "%llu %u", (unsigned long long)quota_usec, period_usec);
 	else
-		snprintf(text, sizeof(text), "max %llu", (unsigned long long)period_usec);
+		snprintf(text, sizeof(text), "max %u", period_usec);
 	return cg_write(h, dir, "cpu.max", text);
 }
 
@@ -132,19 +132,20 @@ int cg_set_cpu_max(struct cgroups *g, const struct cg *c, uint64_t nsec_per_sec,
 	int r = hier_of(g, c, CG_CPU, &h);
 	if (r < 0)
 		return r;
-	uint64_t period = MIN(MAX(period_nsec / NSEC_PER_USEC, PERIOD_MIN_USEC), PERIOD_MAX_USEC);
+	unsigned period = (unsigned)MIN(MAX(period_nsec / NSEC_PER_USEC, PERIOD_MIN_USEC), PERIOD_MAX_USEC);
+	unsigned unknown = 0, *known = c->kept ? &c->kept->period_usec : &unknown;
 	if (!nsec_per_sec)
-		return h->drv->cpu->max(h, c->path, 0, period);
+		return h->drv->cpu->max(h, c->path, 0, period, known);
 	uint64_t quota = (uint64_t)(((unsigned __int128)nsec_per_sec * period + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
 	/* the kernel's smallest quota would be more than the limit: then a longer period it is */
 	if (quota < QUOTA_MIN_USEC) {
 		quota = QUOTA_MIN_USEC;
-		period = MIN(QUOTA_MIN_USEC * NSEC_PER_SEC / nsec_per_sec, PERIOD_MAX_USEC);
+		period = (unsigned)MIN(QUOTA_MIN_USEC * NSEC_PER_SEC / nsec_per_sec, PERIOD_MAX_USEC);
 	}
-	r = h->drv->cpu->max(h, c->path, quota, period);
+	r = h->drv->cpu->max(h, c->path, quota, period, known);
 	/* rounded up, it may be a hair more than the parent's, which has another period */
 	if (r == -EINVAL && quota > QUOTA_MIN_USEC)
-		r = h->drv->cpu->max(h, c->path, quota - 1, period);
+		r = h->drv->cpu->max(h, c->path, quota - 1, period, known);
 	return r;
 }
 
