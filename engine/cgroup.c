@@ -429,13 +429,6 @@ static int own_hier(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl
 	return 0;
 }
 
-int cg_set_memory_max(struct cgroups *g, const struct cg *c, uint64_t bytes)
-{
-	const struct hier *h;
-	int r = own_hier(g, c, CG_MEMORY, &h);
-	return r < 0 ? r : h->drv->memory_max(h, c->path, bytes);
-}
-
 int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n)
 {
 	const struct hier *h;

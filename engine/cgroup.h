@@ -36,7 +36,7 @@ struct cgroups;
  * last written or seen, microseconds, 0: not known. All 0 at first.
  */
 struct cg_kept {
-	int fd[12];
+	int fd[14];
 	unsigned period_usec;
 };
 
@@ -122,7 +122,7 @@ int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *
 
 /*
  * ---- limits and counters, in plain units; -EOPNOTSUPP when the controller is missing, -EBUSY/-EINVAL as the kernel says ----
- * Limits and cg_oom_kills want a cgroup of c's own (-ENOENT), usage is that of the nearest one.
+ * Limits and cg_oom_kills want a cgroup of c's own (-ENOENT), usage is that of the nearest one. Memory: cgroup_memory.h.
  */
 
 /*
@@ -151,7 +151,6 @@ int cg_set_cpus(struct cgroups *g, const struct cg *c, const struct cpus *cpus);
  * host. -EOPNOTSUPP without PSI or v2.
  */
 int cg_pressure(struct cgroups *g, const struct cg *c, const char *file, uint64_t *some_usec, uint64_t *full_usec);
-int cg_set_memory_max(struct cgroups *g, const struct cg *c, uint64_t bytes); /* 0: no limit; swap can't be used to escape */
 int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n);       /* 0: no limit */
 int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
 int cg_memory_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes);

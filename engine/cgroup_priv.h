@@ -5,6 +5,7 @@
  * cgroup.c       one container: create, join, limits       cgroup_v1.c, cgroup_v2.c  what differs, behind struct cg_driver
  * cgroup_count.c one container: counters                  cgroup_where.c  the container of a process
  * cgroup_cpu.c   its processor time and processors, pressure
+ * cgroup_memory.c  memory and huge pages, v1 and v2
  *
  * Only the directory of our root is kept open in each hierarchy; everything else is reached from it by path. All of
  * struct cgroups but root_on and what stands behind it is constant once it is open.
@@ -63,6 +64,8 @@ enum cg_file {
 	CG_FILE_THROTTLED,
 	CG_FILE_CPU_PRESSURE,
 	CG_FILE_MEMORY,
+	CG_FILE_MEMORY_STAT,
+	CG_FILE_MEMORY_PEAK,
 	CG_FILE_OOM,
 	CG_FILE_LEAF_OOM,
 	CG_FILE_THREADS,
@@ -84,7 +87,6 @@ struct cg_driver {
 	int (*kill)(const struct hier *h, const char *dir);
 	bool (*empty)(const struct hier *h, const char *dir);
 	const struct cg_cpu *cpu;   /* cgroup_cpu.c */
-	int (*memory_max)(const struct hier *h, const char *dir, uint64_t bytes);
 	/* c: whose own cgroup it is */
 	int (*cpu_usage)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
 	int (*oom_kills)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *ret);

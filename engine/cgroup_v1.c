@@ -1,7 +1,5 @@
 #include "engine/cgroup_priv.h"
 
-#include <stdio.h>
-
 static int freeze(const struct hier *h, const char *dir, bool frozen)
 {
 	return cg_write(h, dir, "freezer.state", frozen ? "FROZEN" : "THAWED");
@@ -76,31 +74,6 @@ static bool empty(const struct hier *h, const char *dir)
 	return r == 0 || r == -ENOENT;
 }
 
-/*
- * memsw (memory and swap together) may never be below the limit: lowered after it, raised before it. Both are always
- * equal here, so memsw still has the old value when it is refused. Without swap accounting there is no memsw.
- */
-static int memory_max(const struct hier *h, const char *dir, uint64_t bytes)
-{
-	static const char limit[] = "memory.limit_in_bytes", memsw[] = "memory.memsw.limit_in_bytes";
-	char text[32] = "-1", old[32];
-	if (bytes)
-		snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-	int r = cg_write(h, dir, limit, text);
-	if (r == -EINVAL) {
-		r = cg_write(h, dir, memsw, text);
-		return r < 0 ? (r == -ENOENT ? -EINVAL : r) : cg_write(h, dir, limit, text);
-	}
-	if (r < 0)
-		return r;
-	r = cg_write(h, dir, memsw, text);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0 && cg_read(h, dir, memsw, old, sizeof(old)) > 0)
-		cg_write(h, dir, limit, old);
-	return r;
-}
-
 static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
 {
 	uint64_t total, system;
@@ -149,7 +122,6 @@ const struct cg_driver cg_driver_v1 = {
 	.kill = kill_all,
 	.empty = empty,
 	.cpu = &cg_cpu_v1,
-	.memory_max = memory_max,
 	.cpu_usage = cpu_usage,
 	.oom_kills = oom_kills,
 };

@@ -28,25 +28,6 @@ static bool empty(const struct hier *h, const char *dir)
 	return cg_read_key(h, dir, "cgroup.events", "populated", &v) < 0 || !v;
 }
 
-/*
- * Where v1 refuses a limit below what can be reclaimed, v2 takes it and kills. So the memory is reclaimed first, and
- * what can't be is EBUSY, as on v1. A new limit on an empty cgroup is nothing but two writes and a read.
- */
-static int memory_max(const struct hier *h, const char *dir, uint64_t bytes)
-{
-	uint64_t used;
-	if (bytes && cg_read_u64(h, dir, "memory.current", &used) == 0 && used > bytes) {
-		cg_write_u64(h, dir, "memory.reclaim", used - bytes);
-		if (cg_read_u64(h, dir, "memory.current", &used) == 0 && used > bytes)
-			return -EBUSY;
-	}
-	int r = bytes ? cg_write_u64(h, dir, "memory.max", bytes) : cg_write(h, dir, "memory.max", "max");
-	if (r < 0)
-		return r;
-	r = cg_write(h, dir, "memory.swap.max", bytes ? "0" : "max");
-	return r == -ENOENT ? 0 : r;
-}
-
 static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
 {
 	char buf[4096];
@@ -108,7 +89,6 @@ const struct cg_driver cg_driver_v2 = {
 	.kill = kill_all,
 	.empty = empty,
 	.cpu = &cg_cpu_v2,
-	.memory_max = memory_max,
 	.cpu_usage = cpu_usage,
 	.oom_kills = oom_kills,
 };

@@ -13,7 +13,6 @@
 
 #define COMMAND_MAX 131072u
 #define PRIVATE_MAX 4096u
-#define MEMORY_LIMIT_MIN (UINT64_C(1) << 20)
 #define STDOUT_LIMIT_USER_MAX (UINT64_C(1) << 30)
 
 static int invalid(struct change *c, const char *why)
@@ -98,13 +97,6 @@ int check_virt_mode(struct change *c)
 {
 	if (c->value->u == VIRT_OS || strcmp(c->text, "docker") == 0 || strcmp(c->text, "fuse") == 0)
 		return err_set(c->err, ERR_NotSupported, "virt_mode: '%s' is not supported by this version", c->text);
-	return 0;
-}
-
-int check_memory_limit(struct change *c)
-{
-	if (c->value->u != 0 && c->value->u < MEMORY_LIMIT_MIN)
-		return invalid(c, "at least 1M, or 0 for no limit");
 	return 0;
 }
 

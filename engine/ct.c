@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "engine/memory.h"
+
 const char *const ct_state_names[CT_STATES] = {
 	[CT_STOPPED] = "stopped",   [CT_STARTING] = "starting", [CT_RUNNING] = "running",
 	[CT_META] = "meta",         [CT_PAUSED] = "paused",     [CT_STOPPING] = "stopping",
@@ -191,6 +193,7 @@ void ct_free(struct ct *ct)
 	for (size_t i = 0; i < ARRAY_LEN(ct->streams); i++)
 		if (ct->streams[i].fd >= 0)
 			close(ct->streams[i].fd);
+	oom_unwatch(ct);
 	props_done(ct);
 	cg_let_go(ct->e->cgroups, &ct->cg);
 	free(ct->cg.path);

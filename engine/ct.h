@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "engine/birth.h"
 #include "engine/cgroup.h"
+#include "engine/cgroup_memory.h"
 #include "engine/config.h"
 #include "engine/engine.h"
 #include "engine/notes.h"
@@ -70,8 +71,23 @@ struct stream {
 /* What a file that several properties come from said in this round: it is read once. */
 struct seen {
 	uint64_t round; /* of which the values are */
-	bool has_cpu, has_oom;
+	bool has_cpu, has_oom, has_memory;
 	uint64_t cpu, cpu_system, oom;
+	struct memory_stat memory;
+};
+
+/* What oom.c knows of a container; counters as of its last look. */
+struct oom {
+	struct loop_fd watch; /* tells that the limit may have been hit; fn NULL: not watched */
+	uint32_t events;
+	bool listening;
+	bool signalled;
+	unsigned tries;
+	struct loop_timer timer;
+	uint64_t hits;        /* of its own limit */
+	uint64_t kills;       /* ct_oom_kills_total */
+	uint64_t before;      /* ct_oom_kills when this life began */
+	uint64_t when;        /* clock_boot of the last time its limit led to a kill, 0: none in this life */
 };
 
 struct ct {
@@ -117,6 +133,8 @@ struct ct {
 	int exit_status;      /* as wait(2) */
 	bool oom_killed, core_dumped;
 	uint64_t oom_kills, oom_kills_total;
+	struct oom oom;
+	bool pressed;         /* pressurize_on_death is in force */
 	uint64_t start_boot, death_boot;  /* clock_boot, ns; 0 never */
 	int64_t start_wall, death_wall, creation_wall, change_wall; /* epoch seconds */
 	uint64_t respawns;    /* since the last ordinary start */
@@ -203,6 +221,16 @@ static inline bool ct_is_alive(const struct ct *ct)
 static inline bool ct_has_resources(const struct ct *ct)
 {
 	return ct->state != CT_STOPPED;
+}
+
+/* What was seen of the container in this round; NULL outside of one: then everything is read anew. */
+static inline struct seen *ct_seen(struct ct *ct)
+{
+	if (ct->e->round == 0)
+		return NULL;
+	if (ct->seen.round != ct->e->round)
+		ct->seen = (struct seen){ .round = ct->e->round };
+	return &ct->seen;
 }
 
 static inline bool prop_is_set(const struct ct *ct, int prop)

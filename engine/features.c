@@ -47,7 +47,13 @@ int features_format(struct cgroups *g, struct text *out)
 	missing += !readable("/proc/self/ns/pid");
 	(void)getrlimit(RLIMIT_NOFILE, &fds);
 	text_addf(out, "open files: %llu%s\n", (unsigned long long)fds.rlim_max,
-		  fds.rlim_max < FDS_WANTED ? ": a running container needs one; raise LimitNOFILE for thousands" : "");
+		  fds.rlim_max < FDS_WANTED ? ": a running container needs one, with a memory limit two; raise LimitNOFILE for thousands" : "");
+	for (int i = 0; i < PROP_COUNT; i++) {
+		const char *why = props[i].lacks != NULL ? props[i].lacks(g) : NULL;
+
+		if (props[i].lacks != NULL)
+			text_addf(out, "%s: %s%s\n", props[i].name, why != NULL ? "missing: " : "yes", why != NULL ? why : "");
+	}
 	text_add(out, "virt_mode os, docker; user namespaces; capabilities; devices; seccomp; networks; volumes: not in this version\n");
 	return missing;
 }

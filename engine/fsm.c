@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "engine/cpu.h"
 #include "engine/eventlog.h"
+#include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -60,6 +61,7 @@ void fsm_set(struct ct *ct, enum ct_state state, const char *why)
 	}
 	if (ct_is_alive(ct))
 		tick_start(e);
+	memory_state_changed(ct);
 	e->events->changed(e->events_arg, DIR_CT, ct->id, PROP_state);
 	wait_notify(ct);
 }
@@ -518,7 +520,7 @@ static struct ct *stopping_above(struct ct *ct)
 }
 
 /* A member of a subtree whose head died or was stopped: dead too, with what it had reported or zero. */
-static void die_with_parent(struct ct *ct)
+static void die_with_parent(struct ct *ct, const struct oom_cause *oom)
 {
 	struct init_status st;
 
@@ -538,32 +540,31 @@ static void die_with_parent(struct ct *ct)
 	ct->death_boot = clock_boot();
 	ct->death_wall = (int64_t)(clock_wall() / NSEC);
 	ct->oom_kills = ct_oom_kills(ct);
+	ct->oom_killed = oom->out_of_memory;
+	if (ct->oom_killed)
+		oom_note(ct, oom);
+	oom_unwatch(ct);
 	ct->frozen = false;
 	fsm_set(ct, CT_DEAD, "parent died");
 	(void)save_ct(ct, 0, 0, NULL);
 }
 
-static void die(struct ct *ct, int status)
+static void die(struct ct *ct, int status, const struct oom_cause *oom)
 {
 	ct->exit_status = status;
 	ct->core_dumped = WIFSIGNALED(status) && WCOREDUMP(status);
 	ct->oom_kills = ct_oom_kills(ct);
-	ct->oom_killed = ct->oom_kills > 0 && status != 0;
+	ct->oom_killed = oom->out_of_memory;
+	oom_unwatch(ct);
 	ct->death_boot = clock_boot();
 	ct->death_wall = (int64_t)(clock_wall() / NSEC);
 	if (ct->frozen)
 		fsm_thaw(ct, "died");
 	kill_all(ct);
 	for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it))
-		die_with_parent(it);
-	if (ct->oom_killed) {
-		struct err err = {};
-		struct engine_node n = { .dir = DIR_CT, .ct = ct->id, .file = PROP_state };
-
-		err_set(&err, ERR_ResourceNotAvailable, "container %s ran out of memory: its memory_limit was hit", ct->name);
-		engine_note_error(ct->e, &(struct engine_cred){ .uid = ct->owner_uid }, &n, &err);
-		ct->e->counters.oom++;
-	}
+		die_with_parent(it, oom);
+	if (ct->oom_killed)
+		oom_note(ct, oom);
 	ct->e->counters.died++;
 	if (!ct->val[PROP_respawn].b)
 		output_close_taken(ct);
@@ -596,6 +597,18 @@ void fsm_task_ended(struct ct *ct, int status)
 	}
 	if (ct->op == OP_PAUSE)
 		pause_failed(ct, "it died meanwhile");
-	if (ct_is_alive(ct))
-		die(ct, status);
+	if (ct_is_alive(ct)) {
+		struct oom_cause oom = oom_at_death(ct, status);
+
+		die(ct, status, &oom);
+	}
+}
+
+void fsm_out_of_memory(struct ct *ct, const struct oom_cause *cause)
+{
+	if (ct->op == OP_PAUSE)
+		pause_failed(ct, "it ran out of memory");
+	ct->task_gone = true;
+	task_unwatch(ct);
+	die(ct, SIGKILL, cause);
 }

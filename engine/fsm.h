@@ -27,6 +27,10 @@ bool fsm_cancel(struct engine *e, uint64_t cookie);
 /* The main task has ended (status as wait(2), exact): death, or the next step of what is going on. */
 void fsm_task_ended(struct ct *ct, int status);
 
+struct oom_cause;
+/* A container that runs is over, with its subtree, for lack of memory: everything is killed. */
+void fsm_out_of_memory(struct ct *ct, const struct oom_cause *cause);
+
 /* Undoes a pause, of the subtree as far as nothing else keeps it frozen. */
 void fsm_thaw(struct ct *ct, const char *why);
 bool fsm_is_frozen(const struct ct *ct); /* paused itself, or something above it is */

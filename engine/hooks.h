@@ -11,6 +11,7 @@
 #define APPLY_HOOK(name) int name(struct ct *ct, const union value *v, struct err *err)
 #define COMMIT_HOOK(name) void name(struct change *c)
 #define WRITE_HOOK(name) int name(struct change *c)
+#define LACKS_HOOK(name) const char *name(const struct cgroups *g)
 
 READ_HOOK(read_absolute_name);
 READ_HOOK(read_absolute_namespace);
@@ -46,8 +47,6 @@ READ_HOOK(read_isolate);
 READ_HOOK(read_knob);
 READ_HOOK(read_labels);
 READ_HOOK(read_level);
-READ_HOOK(read_memory_limit);
-READ_HOOK(read_memory_usage);
 READ_HOOK(read_oom_killed);
 READ_HOOK(read_oom_kills);
 READ_HOOK(read_oom_kills_total);
@@ -84,7 +83,6 @@ CHECK_HOOK(check_cpu_weight);
 CHECK_HOOK(check_group);
 CHECK_HOOK(check_isolate);
 CHECK_HOOK(check_labels);
-CHECK_HOOK(check_memory_limit);
 CHECK_HOOK(check_never);
 CHECK_HOOK(check_only_true);
 CHECK_HOOK(check_owner_group);
@@ -102,7 +100,6 @@ APPLY_HOOK(apply_cpu_period);
 APPLY_HOOK(apply_cpu_policy);
 APPLY_HOOK(apply_cpu_set);
 APPLY_HOOK(apply_cpu_weight);
-APPLY_HOOK(apply_memory_limit);
 APPLY_HOOK(apply_thread_limit);
 APPLY_HOOK(apply_ulimit);
 
@@ -122,5 +119,49 @@ WRITE_HOOK(write_controllers);
 WRITE_HOOK(write_owner_cred);
 WRITE_HOOK(write_state);
 WRITE_HOOK(write_task_cred);
+
+/* ---- memory: apply_memory.c, read_memory.c ---- */
+
+READ_HOOK(read_anon_usage);
+READ_HOOK(read_cache_usage);
+READ_HOOK(read_hugetlb_limit);
+READ_HOOK(read_hugetlb_usage);
+READ_HOOK(read_major_faults);
+READ_HOOK(read_memory_guarantee_total);
+READ_HOOK(read_memory_limit);
+READ_HOOK(read_memory_limit_total);
+READ_HOOK(read_memory_peak);
+READ_HOOK(read_memory_pressure);
+READ_HOOK(read_memory_reclaimed);
+READ_HOOK(read_memory_usage);
+READ_HOOK(read_minor_faults);
+READ_HOOK(read_mlock_usage);
+READ_HOOK(read_shmem_usage);
+READ_HOOK(read_virtual_memory);
+
+CHECK_HOOK(check_memory_bytes);
+CHECK_HOOK(check_memory_guarantee);
+CHECK_HOOK(check_oom_score_adj);
+
+APPLY_HOOK(apply_hugetlb_limit);
+APPLY_HOOK(apply_memory_guarantee);
+APPLY_HOOK(apply_memory_limit);
+
+COMMIT_HOOK(commit_cpu_limit);
+COMMIT_HOOK(commit_memory_limit);
+COMMIT_HOOK(commit_pressurize);
+
+WRITE_HOOK(write_memory_peak);
+
+LACKS_HOOK(lacks_anon);
+LACKS_HOOK(lacks_anon_only);
+LACKS_HOOK(lacks_dirty);
+LACKS_HOOK(lacks_guarantee);
+LACKS_HOOK(lacks_lock_policy);
+LACKS_HOOK(lacks_memory_pressure);
+LACKS_HOOK(lacks_peak);
+LACKS_HOOK(lacks_pressurize);
+LACKS_HOOK(lacks_recharge);
+LACKS_HOOK(lacks_writeback);
 
 #endif

@@ -79,12 +79,14 @@ static int check_readable(const struct ct *ct, const struct prop *p, struct err 
 static int check_supported(const struct ct *ct, const struct prop *p, struct err *err)
 {
 	unsigned missing = p->ctls & ~cg_available(ct->e->cgroups);
+	const char *why;
 
 	for (int i = 0; missing != 0 && i < CG_CTLS; i++)
 		if (missing & CG_BIT(i))
 			return err_set(err, ERR_NotSupported, "%s: this host has no usable %s cgroup controller", p->name,
 				       cg_name((enum cg_ctl)i));
-	return 0;
+	why = p->lacks != NULL ? p->lacks(ct->e->cgroups) : NULL;
+	return why != NULL ? err_set(err, ERR_NotSupported, "%s: not supported: %s", p->name, why) : 0;
 }
 
 int prop_read(struct ct *ct, int prop, const char *key, struct text *out, struct err *err)

@@ -68,6 +68,8 @@ struct prop {
 	enum prop_reads reads;
 	unsigned flags;
 	unsigned ctls;    /* CG_BITs it needs */
+	/* Why this kernel can't do it, for good; NULL: it can. Then neither reads nor writes work, and `features` says so. */
+	const char *(*lacks)(const struct cgroups *g);
 	const char *def;  /* text of the default, NULL: the type's empty value */
 	/* Right and range of a parsed value, beyond its type. 0 or -errno with the sentence. */
 	int (*check)(struct change *c);

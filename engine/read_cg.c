@@ -31,20 +31,6 @@ static int need_own(struct ct *ct, enum cg_ctl ctl, const char *name, struct err
 
 /* ---- the host ---- */
 
-static uint64_t meminfo(const char *key)
-{
-	autotext struct text t = {};
-	unsigned long long kib;
-	const char *line;
-
-	if (file_read(AT_FDCWD, "/proc/meminfo", 1 << 16, &t) < 0)
-		return 0;
-	line = strstr(text_str(&t), key);
-	if (line == NULL || sscanf(line + strlen(key), ": %llu", &kib) != 1)
-		return 0;
-	return (uint64_t)kib * 1024;
-}
-
 static void host_cpu(uint64_t *nsec, uint64_t *system_nsec)
 {
 	unsigned long long v[8] = { 0 };
@@ -85,19 +71,9 @@ static uint64_t host_processes(bool threads)
 
 /* ---- counters ---- */
 
-/* What was seen of the container in this round; NULL outside of one: then everything is read anew. */
-static struct seen *seen(struct ct *ct)
-{
-	if (ct->e->round == 0)
-		return NULL;
-	if (ct->seen.round != ct->e->round)
-		ct->seen = (struct seen){ .round = ct->e->round };
-	return &ct->seen;
-}
-
 static int cpu_usage(struct ct *ct, uint64_t *nsec, uint64_t *sys, struct err *err)
 {
-	struct seen *s = seen(ct);
+	struct seen *s = ct_seen(ct);
 	int r;
 
 	if (ct_is_root(ct)) {
@@ -147,27 +123,6 @@ int read_cpu_usage_system(struct ct *ct, const char *key, struct text *out, stru
 	return r;
 }
 
-int read_memory_usage(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	uint64_t v = 0;
-	int r = no_index(key, err, "memory_usage");
-
-	if (r < 0)
-		return r;
-	if (ct_is_root(ct)) {
-		add_u64(out, meminfo("MemTotal") - meminfo("MemAvailable"));
-		return 0;
-	}
-	r = need_own(ct, CG_MEMORY, "memory_usage", err);
-	if (r < 0)
-		return r;
-	r = cg_memory_usage(ct->e->cgroups, &ct->cg, &v);
-	if (r < 0)
-		return err_sys(err, -r, "memory_usage");
-	add_u64(out, v);
-	return 0;
-}
-
 static int count(struct ct *ct, bool threads, struct text *out, struct err *err)
 {
 	uint64_t n = 0;
@@ -202,7 +157,7 @@ int read_thread_count(struct ct *ct, const char *key, struct text *out, struct e
 /* Kills of this life so far: what the kernel says while the cgroup is there. */
 uint64_t ct_oom_kills(struct ct *ct)
 {
-	struct seen *s = seen(ct);
+	struct seen *s = ct_seen(ct);
 	uint64_t n;
 
 	if (s != NULL && s->has_oom)
@@ -246,15 +201,6 @@ int read_oom_kills_total(struct ct *ct, const char *key, struct text *out, struc
 
 /* ---- limits ---- */
 
-int read_memory_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	int r = no_index(key, err, "memory_limit");
-
-	if (r == 0)
-		add_u64(out, ct_is_root(ct) ? meminfo("MemTotal") - meminfo("Hugetlb") : ct->val[PROP_memory_limit].u);
-	return r;
-}
-
 static uint64_t thread_limit(const struct ct *ct)
 {
 	if (!prop_is_set(ct, PROP_thread_limit))
@@ -280,13 +226,6 @@ static int limit_failed(int r, const char *name, struct err *err)
 	if (r == -EOPNOTSUPP)
 		return err_set(err, ERR_NotSupported, "%s: no cgroup controller for it", name);
 	return err_sys(err, -r, "%s", name);
-}
-
-int apply_memory_limit(struct ct *ct, const union value *v, struct err *err)
-{
-	if (!prop_is_set(ct, PROP_memory_limit))
-		return 0;
-	return limit_failed(cg_set_memory_max(ct->e->cgroups, &ct->cg, v->u), "memory_limit", err);
 }
 
 /* Also unset: the first level has a default. */

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "engine/cpu.h"
 #include "engine/fsm.h"
+#include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -98,6 +99,11 @@ static const struct own_number {
 	OWN("core_dumped", core_dumped),
 	OWN("oom_kills", oom_kills),
 	OWN("oom_kills_total", oom_kills_total),
+	OWN("oom_hits", oom.hits),
+	OWN("oom_seen", oom.kills),
+	OWN("oom_before", oom.before),
+	OWN("oom_when", oom.when),
+	OWN("pressed", pressed),
 	OWN("start_boot", start_boot),
 	OWN("death_boot", death_boot),
 	OWN("start_wall", start_wall),
@@ -456,6 +462,7 @@ int restore_all(struct engine *e, struct err *err)
 	sweep(e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		match_state(ct);
+	oom_restore(e);
 	finish_stops(e);
 	drop_weak(e);
 	tick_start(e);

@@ -3,6 +3,7 @@
 #include "engine/cpu.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/memory.h"
 #include "engine/run.h"
 #include "engine/save.h"
 #include "engine/wait.h"
@@ -75,8 +76,8 @@ static void destroy_one(struct ct *ct)
 	while (ct->last_child != NULL)
 		destroy_one(ct->last_child);
 	err_set(&err, ERR_ContainerDoesNotExist, "container %s was destroyed", ct->name);
-	if (ct->parent->parent != NULL)
-		ct->parent->oom_kills_total += ct_oom_kills_total(ct);
+	oom_inherit(ct);
+	oom_unwatch(ct);
 	(void)save_gone(ct, 0, NULL);
 	start_forget(ct); /* what a start that was under way has to tell would end the destruction */
 	kill_all(ct);

@@ -117,6 +117,11 @@ static void record(const struct ct *ct, struct text *out)
 	add_u64(out, "core_dumped", ct->core_dumped);
 	add_u64(out, "oom_kills", ct->oom_kills);
 	add_u64(out, "oom_kills_total", ct->oom_kills_total);
+	add_u64(out, "oom_hits", ct->oom.hits);
+	add_u64(out, "oom_seen", ct->oom.kills);
+	add_u64(out, "oom_before", ct->oom.before);
+	add_u64(out, "oom_when", ct->oom.when);
+	add_u64(out, "pressed", ct->pressed);
 	add_u64(out, "start_boot", ct->start_boot);
 	add_u64(out, "death_boot", ct->death_boot);
 	add_i64(out, "start_wall", ct->start_wall);

@@ -14,6 +14,7 @@
 #include "engine/env.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
+#include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -270,6 +271,9 @@ static int add_command(struct spawn *s, struct err *err)
 	snprintf(mask, sizeof(mask), "%llo", (unsigned long long)ct->val[PROP_umask].u);
 	op1(s, "umask", mask);
 	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
+	/* what is inherited is the daemon's own, the lowest it could get */
+	if (prop_is_set(ct, PROP_oom_score_adj) || memory_own_oom_adj() != 0)
+		op_num(s, "oom_adj", (long)ct->val[PROP_oom_score_adj].i);
 	op(s, "session");
 	add_oom_adj(s);
 	add_sched(s);

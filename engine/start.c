@@ -6,6 +6,7 @@
 #include "engine/cred.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -62,6 +63,12 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 
 /* ---- the steps; what they made is undone by take_down ---- */
 
+static int step_guarantee(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	(void)cookie;
+	return memory_check_start(ct, &ct->op_who, err);
+}
+
 static int step_cgroups(struct ct *ct, uint64_t cookie, struct err *err)
 {
 	int r;
@@ -102,16 +109,19 @@ static int step_work(struct ct *ct, uint64_t cookie, struct err *err)
 
 static int step_limits(struct ct *ct, uint64_t cookie, struct err *err)
 {
+	int r = ct->op_respawn || !ct->has_cg ? 0 : props_apply_all(ct, err);
+
 	(void)cookie;
-	if (ct->op_respawn || !ct->has_cg)
-		return 0;
-	return props_apply_all(ct, err);
+	if (r == 0)
+		oom_begin(ct);
+	return r;
 }
 
 static const struct {
 	const char *name;
 	int (*make)(struct ct *ct, uint64_t cookie, struct err *err);
 } steps[] = {
+	{ "memory guarantee", step_guarantee },
 	{ "cgroups", step_cgroups },
 	{ "work directory", step_work },
 	{ "limits", step_limits },
@@ -184,8 +194,13 @@ static void children_respawn(struct ct *ct)
 
 static int failed_text(struct ct *ct, const struct init_status *st, struct err *err)
 {
-	uint64_t kills = ct_oom_kills(ct);
+	bool has_reason = st->phase == STATUS_FAILED && st->no != EINTR && st->no != ENOMEM;
+	struct oom_cause oom = {};
 
+	if (!has_reason)
+		oom = oom_at_start(ct);
+	if (oom.out_of_memory)
+		return oom_sentence(ct, &oom, err);
 	if (st->phase == STATUS_FAILED) {
 		int no = st->no != 0 ? st->no : EIO;
 
@@ -195,8 +210,6 @@ static int failed_text(struct ct *ct, const struct init_status *st, struct err *
 			return err_sys(err, no, "%s", st->text);
 		return err_set(err, (enum err_kind)st->kind, "%s", st->text);
 	}
-	if (kills > 0)
-		return err_set_no(err, ERR_ResourceNotAvailable, ENOMEM, "out of memory at the start: memory_limit is too small");
 	return err_set(err, ERR_Unknown, "the start was killed before the command ran");
 }
 
@@ -318,6 +331,10 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 	ct->start_boot = clock_boot();
 	ct->start_wall = (int64_t)(clock_wall() / NSEC);
 	ct->oom_killed = ct->core_dumped = false;
+	if (!ct->op_respawn) { /* what a failed start has left */
+		ct->oom_kills_total += ct->oom_kills;
+		ct->oom_kills = 0;
+	}
 	fsm_set(ct, CT_STARTING, "start");
 	r = run_steps(ct, cookie, err);
 	if (r < 0) {

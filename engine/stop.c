@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -174,11 +175,13 @@ int take_down(struct ct *ct)
 		task_unwatch(ct);
 	}
 	if (ct->has_cg) {
+		oom_unwatch(ct);
+		ct->oom_kills = MAX(ct->oom_kills, ct_oom_kills(ct)); /* the last that can be asked */
 		r = cg_remove(ct->e->cgroups, &ct->cg);
 		if (r == -EBUSY)
 			return r;
 		cg_let_go(ct->e->cgroups, &ct->cg);
-		ct->has_cg = ct->cg_killed = false;
+		ct->has_cg = ct->cg_killed = ct->pressed = false;
 		free(TAKE_PTR(ct->cg.path));
 		ct->cg.own = 0;
 	}
@@ -260,6 +263,7 @@ static void reset_life(struct ct *ct)
 	ct->exit_status = 0;
 	ct->oom_killed = ct->core_dumped = false;
 	ct->oom_kills = 0;
+	ct->oom.hits = ct->oom.before = ct->oom.when = 0;
 	ct->start_boot = ct->death_boot = 0;
 	ct->start_wall = ct->death_wall = 0;
 	ct->signalled = ct->stuck = ct->op_hard = false;

@@ -132,7 +132,7 @@ kill_worker() {
 
 # Everything below the state and work directories, except what the daemon has there by itself.
 state_files() {
-	(cd "$TEST_DIR" && find state work ! -name '*.pid' ! -name next_id | sort)
+	(cd "$TEST_DIR" && find state work ! -name '*.pid' ! -name next_id ! -name oom_kills_total | sort)
 }
 
 # This file's directories in every cgroup hierarchy.

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/fd.h"
+#include "engine/cgroup_memory.h"
 
 #define TESTS_SECONDS 100 /* they take one; in an emulated machine ten */
 
