@@ -36,8 +36,10 @@ void oom_unwatch(struct ct *ct);
 void oom_begin(struct ct *ct);
 /* After a restart of the daemon: what happened meanwhile. Every container is loaded. */
 void oom_restore(struct engine *e);
-/* ct is about to be destroyed: what it counted goes to its parent. */
+/* ct is about to be destroyed: what it counted goes to its parent, who may be going too: nothing is saved. */
 void oom_inherit(struct ct *ct);
+/* Saves the inherited. */
+void oom_keep_total(struct ct *ct);
 
 /* Whose limit was hit: the container itself or one above; none: the host's memory, or a limit that is not ours. */
 struct oom_cause {

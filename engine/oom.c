@@ -371,18 +371,18 @@ void oom_restore(struct engine *e)
 
 void oom_inherit(struct ct *ct)
 {
-	uint64_t kills = ct_oom_kills_total(ct);
-	struct ct *up = ct->parent;
+	ct->parent->oom_kills_total += ct_oom_kills_total(ct);
+}
+
+void oom_keep_total(struct ct *ct)
+{
 	char buf[32];
 	int n;
 
-	if (kills == 0)
-		return;
-	up->oom_kills_total += kills;
-	if (!ct_is_root(up)) {
-		(void)save_ct(up, 0, 0, NULL);
+	if (!ct_is_root(ct)) {
+		(void)save_ct(ct, 0, 0, NULL);
 		return;
 	}
-	n = snprintf(buf, sizeof(buf), "%llu\n", (unsigned long long)up->oom_kills_total);
-	(void)file_replace(up->e->state_fd, TOTAL, buf, (size_t)n, 0644);
+	n = snprintf(buf, sizeof(buf), "%llu\n", (unsigned long long)ct->oom_kills_total);
+	(void)file_replace(ct->e->state_fd, TOTAL, buf, (size_t)n, 0644);
 }

@@ -109,8 +109,13 @@ static void destroy_one(struct ct *ct)
 
 void fsm_destroy(struct ct *ct)
 {
+	struct ct *up = ct->parent;
+	uint64_t kills = up->oom_kills_total;
+
 	log_debug("%s: %s -> destroyed", ct->name, ct_state_names[ct->state]);
 	destroy_one(ct);
+	if (up->oom_kills_total != kills)
+		oom_keep_total(up);
 }
 
 void fsm_destroy_own(struct ct *ct, const char *why)

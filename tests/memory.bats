@@ -82,7 +82,7 @@ BAD_BYTES=('' x -5 -1.5 nan inf 1.5.2M 64Q 64MM '1 2' 0x100000 '64M;' ++1 999999
 	local bad
 	ct_new a
 	for bad in '' yes 1 TRUE 'true false'; do
-		refused a/oom_is_fatal "$bad" InvalidValue 'true or false'
+		refused a/oom_is_fatal "$bad" Unknown 'true or false'
 	done
 	for bad in '' x 1.5 1001 -1001 99999999999999999999 '1 2'; do
 		refused a/oom_score_adj "$bad" InvalidValue ''
