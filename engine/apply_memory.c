@@ -83,11 +83,21 @@ uint64_t memory_default_limit(uint64_t total, uint64_t margin)
 	return total - MIN(total / 4, margin);
 }
 
+/* All of it, huge pages too: a number that stays, so that what is shown is what was once applied. */
+static uint64_t ram(void)
+{
+	static uint64_t bytes;
+
+	if (bytes == 0)
+		bytes = memory_info("MemTotal");
+	return bytes;
+}
+
 uint64_t memory_limit(const struct ct *ct)
 {
 	if (prop_is_set(ct, PROP_memory_limit) || ct->level != 1)
 		return ct->val[PROP_memory_limit].u;
-	return memory_default_limit(memory_total(), ct->e->conf->container_memory_limit_margin);
+	return memory_default_limit(ram(), ct->e->conf->container_memory_limit_margin);
 }
 
 uint64_t memory_high_of(uint64_t limit, unsigned cores)
@@ -213,6 +223,8 @@ int memory_check_start(struct ct *ct, const struct engine_cred *who, struct err 
 {
 	uint64_t own = ct->val[PROP_memory_guarantee].u;
 
+	if (memory_guarantee_total(ct->e->root) == 0)
+		return 0;
 	if (!overcommitted(ct->e) || (own == 0 && (ct->level > 1 || who->uid == 0)))
 		return 0;
 	return not_available(ct, own, err);

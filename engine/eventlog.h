@@ -9,7 +9,7 @@
 
 int event_open(struct engine *e, struct err *err);
 void event_close(struct engine *e);
-/* kind: created destroyed state label start_failed; fmt gives the rest of the line, NULL for none. A full disk loses lines, nothing else. */
+/* kind: created destroyed state label start_failed oom; fmt gives the rest of the line, NULL for none. A full disk loses lines, nothing else. */
 void event_log(struct engine *e, const char *kind, const char *name, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* Where `events` (since NULL) or `events?since=N` begins. -EINVAL for a bad number. */
 int event_base(struct engine *e, const char *since, uint64_t *base);

@@ -216,23 +216,20 @@ struct oom_cause oom_at_death(struct ct *ct, int status)
 	bool fresh = ct_oom_kills_total(at) > at->oom.kills;
 	bool is_victim = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && (fresh || was_just_hit(at));
 	bool fatal = ct->val[PROP_oom_is_fatal].b;
+	bool is_failure = fatal && at == ct && status != 0 && ct_oom_kills(ct) > ct->oom.before;
 	struct oom_cause cause = { .owner = owner_of(ct) };
+	bool is_own = fatal && fresh && cause.owner == ct; /* its own limit was hit, and nobody has looked yet */
 
-	if (at == ct && fatal && status != 0 && ct_oom_kills(ct) > ct->oom.before)
-		cause.out_of_memory = true;
-	else if (fatal && fresh && cause.owner == ct)
-		cause.out_of_memory = true; /* its own limit was hit, and nobody has looked yet */
-	else
-		cause.out_of_memory = is_victim;
+	cause.out_of_memory = is_victim || is_failure || is_own;
 	return cause;
 }
 
 struct oom_cause oom_at_start(struct ct *ct)
 {
-	struct ct *at = home(ct);
-	bool killed = ct_oom_kills_total(at) > at->oom.kills || was_just_hit(at);
+	struct ct *at = home(ct), *owner = owner_of(ct);
+	bool killed = ct_oom_kills_total(at) > at->oom.kills || (owner != NULL && was_just_hit(owner));
 
-	return (struct oom_cause){ .out_of_memory = killed, .owner = owner_of(ct) };
+	return (struct oom_cause){ .out_of_memory = killed, .owner = owner };
 }
 
 static int sentence(const struct ct *ct, const struct oom_cause *cause, const char *what, struct err *err)
@@ -294,6 +291,13 @@ static void changed_below(struct ct *ct)
 	}
 }
 
+/* A start that is going on fails for this, unless its command was running already. */
+static void start_is_over(struct ct *ct)
+{
+	if (ct->state == CT_STARTING && ct->op == OP_START && !ct->op_hard)
+		start_check_report(ct);
+}
+
 static void happened(struct ct *ct)
 {
 	struct oom_cause cause = { .out_of_memory = true, .owner = ct };
@@ -307,15 +311,17 @@ static void happened(struct ct *ct)
 	for (struct ct *it = ct; it != NULL; it = it->parent)
 		changed(it, it == ct);
 	rest(ct);
-	if (ct->state == CT_STARTING && ct->op == OP_START && !ct->op_hard)
-		start_check_report(ct); /* it fails for this, unless the command was running already */
+	start_is_over(ct);
 	ct = ct_find(e, id);
 	if (ct == NULL || ct->destroying || !ct_is_alive(ct) || ct->op == OP_STOP || ct->op == OP_RESTART)
 		return;
-	if (ct->val[PROP_oom_is_fatal].b)
+	if (ct->val[PROP_oom_is_fatal].b) {
+		for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it))
+			start_is_over(it);
 		fsm_out_of_memory(ct, &cause);
-	else
-		tell(ct, &cause, "out of memory, a process was killed");
+		return;
+	}
+	tell(ct, &cause, "out of memory, a process was killed");
 }
 
 static void look(void *arg)
