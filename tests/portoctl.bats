@@ -329,6 +329,7 @@ absent() {
 	ctl 0 create a b c
 	ctl 0 set a memory_limit 9M
 	ctl 0 set b memory_limit 1G
+	ctl 0 set c memory_limit 0
 	ctl 0 sort memory_limit
 	[[ $output =~ ^container\ +memory_limit$'\n'b\ +1G$'\n'a\ +9M$'\n'c\ +0B$ ]]
 	ctl 0 sort a c -- level
