@@ -239,14 +239,13 @@ static void add_paths(struct spawn *s)
 
 /*
  * The daemon is the last that the kernel may kill when memory is short, and porto-init with it; a container's command is like
- * any other process. To raise the value is allowed to all, to lower it is not: where ours is not below, it stays.
+ * any other process, unless oom_score_adj says otherwise. To raise the value is allowed to all, to lower it is not: where ours
+ * is not below, it stays.
  */
 static void add_oom_adj(struct spawn *s)
 {
-	char own[16];
-
-	if (file_read_small(AT_FDCWD, "/proc/self/oom_score_adj", own, sizeof(own)) > 0 && own[0] == '-')
-		op1(s, "oom_adj", "0");
+	if (prop_is_set(s->ct, PROP_oom_score_adj) || memory_own_oom_adj() < 0)
+		op_num(s, "oom_adj", (long)s->ct->val[PROP_oom_score_adj].i);
 }
 
 static void add_sched(struct spawn *s)
@@ -271,9 +270,6 @@ static int add_command(struct spawn *s, struct err *err)
 	snprintf(mask, sizeof(mask), "%llo", (unsigned long long)ct->val[PROP_umask].u);
 	op1(s, "umask", mask);
 	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
-	/* what is inherited is the daemon's own, the lowest it could get */
-	if (prop_is_set(ct, PROP_oom_score_adj) || memory_own_oom_adj() != 0)
-		op_num(s, "oom_adj", (long)ct->val[PROP_oom_score_adj].i);
 	op(s, "session");
 	add_oom_adj(s);
 	add_sched(s);
