@@ -108,7 +108,7 @@ teardown() {
 	[ "$(prop p/a oom_kills)" -ge 1 ]
 	[ "$(prop p oom_kills_total)" -ge 1 ]
 	[ "$(cat "$PORTO_ROOT/oom_kills_total")" -ge 1 ]
-	error_says p/a 'ran out of memory'
+	error_says p/a 'out of memory: its memory_limit'
 	put p/a/state stop
 	prop_is p/a oom_kills 0
 	[ "$(prop p/a oom_kills_total)" -ge 1 ]
