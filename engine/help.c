@@ -1,6 +1,7 @@
 /* The property table for people and machines. */
 #include "engine/ct.h"
 #include "engine/daemon.h"
+#include "engine/metrics_text.h"
 
 static const char *const when_words[] = { [WHEN_NEVER] = "read only",
 					  [WHEN_STOPPED] = "written when stopped",
@@ -52,8 +53,13 @@ static void man(struct text *out)
 			continue;
 		text_addf(out, ".TP\n.B %s\n", props[i].name);
 		roff(out, props[i].help);
-		text_addf(out, "(%s%s%s)\n", when_words[props[i].when], props[i].def != NULL ? "; default " : "",
+		text_addf(out, "(%s%s%s", when_words[props[i].when], props[i].def != NULL ? "; default " : "",
 			  props[i].def != NULL ? props[i].def : "");
+		if (props[i].flags & P_STAT) {
+			text_add(out, "; metric ");
+			metrics_name(&props[i], out);
+		}
+		text_add(out, ")\n");
 	}
 }
 

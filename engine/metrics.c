@@ -2,8 +2,10 @@
  * Counters, of one container (`stat`) and of all (`metrics`). They are read container by container, so that a file that
  * several come from is read once, and printed family by family, as the format wants it.
  */
+#include "base/names.h"
 #include "engine/daemon.h"
 #include "engine/hooks.h"
+#include "engine/metrics_text.h"
 
 /* Until round_end a container's counters are taken from the kernel once. */
 static void round_begin(struct engine *e)
@@ -78,35 +80,33 @@ static int collect(struct engine *e, struct table *t)
 	return text_ok(&t->values);
 }
 
-static void print_family(const struct table *t, size_t row, struct text *out)
+static void print_family(const struct table *t, size_t row, enum metrics_form form, struct text *out)
 {
-	const struct prop *p = &props[t->rows[row]];
-	bool gauge = p->flags & P_GAUGE;
-	autotext struct text head = {};
+	struct family f;
 
-	text_addf(out, "# TYPE porto_%s %s\n# HELP porto_%s %s\n", p->name, gauge ? "gauge" : "counter", p->name, p->help);
-	text_addf(&head, "porto_%s%s{container=\"", p->name, gauge ? "" : "_total");
+	family_begin(&f, &props[t->rows[row]], form, out);
 	for (size_t i = 0; i < t->containers; i++) {
 		size_t at = i * t->n + row, start = at > 0 ? t->ends[at - 1] : 0;
 
-		if (t->ends[at] == start)
-			continue;
-		text_addn(out, text_str(&head), head.len);
-		text_add(out, t->names[i]);
-		text_addn(out, "\"} ", 3);
-		text_addn(out, t->values.p + start, t->ends[at] - start);
-		text_addc(out, '\n');
+		if (t->ends[at] > start)
+			family_sample(&f, t->names[i], t->values.p + start, t->ends[at] - start, out);
 	}
+	family_done(&f);
 }
 
 int read_metrics(const struct daemon_call *c, struct text *out)
 {
+	static const char *const forms[] = { [METRICS_TEXT] = "text", [METRICS_OPEN] = "openmetrics" };
 	struct engine *e = c->e;
 	struct table t = {};
-	int r = collect(e, &t);
+	int form = c->key != NULL ? names_find(forms, ARRAY_LEN(forms), c->key) : METRICS_TEXT;
+	int r;
 
+	if (form < 0)
+		return err_set(c->err, ERR_InvalidValue, "metrics[%.50s]: expected text or openmetrics", c->key);
+	r = collect(e, &t);
 	for (size_t i = 0; r == 0 && i < t.n; i++)
-		print_family(&t, i, out);
+		print_family(&t, i, (enum metrics_form)form, out);
 	free(t.ends);
 	free(t.names);
 	text_done(&t.values);

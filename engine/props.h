@@ -46,6 +46,9 @@ enum prop_flag {
 	P_WRITES = 1 << 13,  /* writable though it has no type (verbs, files) */
 };
 
+/* What the numbers of a counter are; metrics show base units (metrics_text.h). Each row with P_STAT says it. */
+enum prop_unit { UNIT_UNSAID, UNIT_NUMBER, UNIT_BYTES, UNIT_SECONDS, UNIT_USEC, UNIT_NSEC, UNITS };
+
 /* A change on its way: everything a row's hooks may want to know. */
 struct change {
 	struct ct *ct;
@@ -81,6 +84,9 @@ struct prop {
 	void (*commit)(struct change *c);
 	/* Does the whole write itself. */
 	int (*write)(struct change *c);
+	/* With P_STAT: its name in metrics where the property's own won't do, and the label for the keys of a map. */
+	enum prop_unit unit;
+	const char *metric, *label;
 	const char *help;
 };
 

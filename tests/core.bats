@@ -167,19 +167,19 @@ worker_fds() {
 	before=$(worker_fds)
 	for i in 1 2 3; do
 		ct_start m command='sleep 1000' memory_limit=64M
-		[ "$(metric process_count m)" = 2 ]
-		[ "$(metric process_count m)" = "$(prop m process_count)" ]
-		[ "$(metric thread_count m)" = 2 ]
-		[ "$(metric memory_usage m)" -gt 0 ]
+		[ "$(metric processes m)" = 2 ]
+		[ "$(metric processes m)" = "$(prop m process_count)" ]
+		[ "$(metric threads m)" = 2 ]
+		[ "$(metric memory_usage_bytes m)" -gt 0 ]
 		[ "$(metric oom_kills_total m)" = 0 ]
-		[ "$(metric cpu_usage_total m)" -gt 0 ]
+		[ "$(metric cpu_usage_seconds_total m | tr -d .)" -gt 0 ]
 		ct_start m/c command='sleep 1000'
-		[ "$(metric process_count m)" = 4 ]
-		[ "$(metric process_count m/c)" = 2 ]
+		[ "$(metric processes m)" = 4 ]
+		[ "$(metric processes m/c)" = 2 ]
 		rmdir "$PORTO_ROOT/m/c"
-		wait_for '[ "$(metric process_count m)" = 2 ]'
+		wait_for '[ "$(metric processes m)" = 2 ]'
 		rmdir "$PORTO_ROOT/m"
-		[ -z "$(metric process_count m)" ]
+		[ -z "$(metric processes m)" ]
 	done
 	wait_for '[ -z "$(prop .porto destroying)" ]'
 	[ "$(worker_fds)" -le $((before + 3)) ] # the waiting porto-init's
