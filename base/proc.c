@@ -31,6 +31,16 @@ static int stat_field(pid_t pid, int n, unsigned long long *ret)
 	return 0;
 }
 
+int proc_threads(pid_t pid, uint64_t *ret)
+{
+	unsigned long long v;
+	int r = stat_field(pid, 20, &v);
+
+	if (r == 0)
+		*ret = v;
+	return r;
+}
+
 int proc_start_time(pid_t pid, uint64_t *ret)
 {
 	unsigned long long v;

@@ -13,6 +13,9 @@
 /* Field 22 of /proc/PID/stat, clock ticks since boot; also works for zombies. 0 or -ESRCH. */
 int proc_start_time(pid_t pid, uint64_t *ret);
 
+/* How many threads it has: field 20. 0 or -ESRCH. */
+int proc_threads(pid_t pid, uint64_t *ret);
+
 /* A pidfd if pid still is the process that started then (0: any), else -ESRCH. */
 int proc_open(pid_t pid, uint64_t start_time);
 

@@ -104,6 +104,11 @@ bool cg_frozen(struct cgroups *g, const struct cg *c);
 
 /* Calls fn for each process of c (and of everything below when deep); stops when fn returns other than 0, giving that. */
 int cg_pids(struct cgroups *g, const struct cg *c, bool deep, int (*fn)(void *arg, pid_t pid), void *arg);
+/*
+ * The same for c and everything below, but each process is held by a pidfd (borrowed for the call) and was found here while
+ * it was: so pid is its number for as long as it is not reaped, which proc_signal(pidfd, 0) tells.
+ */
+int cg_held(struct cgroups *g, const struct cg *c, int (*fn)(void *arg, pid_t pid, int pidfd), void *arg);
 int cg_count(struct cgroups *g, const struct cg *c, bool threads, uint64_t *ret); /* processes, or threads, of the subtree */
 
 /*

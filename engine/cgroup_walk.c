@@ -202,53 +202,76 @@ static int pids_add(void *arg, pid_t pid)
 	return 0;
 }
 
-#define KILL_BATCH 64
+#define BATCH 64
 
-struct batch {
-	const pid_t *pid;
+/* What is done to each process of a directory that is held by a pidfd. */
+struct held {
+	int (*fn)(void *arg, pid_t pid, int pidfd);
+	void *arg;
+	const pid_t *pid; /* the batch */
 	int *fd;
 	size_t n;
 };
 
-static int kill_if_held(void *arg, pid_t pid)
+static int if_held(void *arg, pid_t pid)
 {
-	const struct batch *b = arg;
-	for (size_t i = 0; i < b->n; i++)
-		if (b->pid[i] == pid && b->fd[i] >= 0)
-			proc_signal(b->fd[i], SIGKILL);
+	const struct held *h = arg;
+	for (size_t i = 0; i < h->n; i++)
+		if (h->pid[i] == pid && h->fd[i] >= 0)
+			return h->fn(h->arg, pid, h->fd[i]);
 	return 0;
 }
 
 /*
- * Between the listing and the kill a pid may have become somebody else's. So hold the processes first, then list again:
- * who is still there under that number is the one we hold, or ours is dead and the signal goes nowhere.
+ * Between the listing and what is then done a pid may have become somebody else's. So hold the processes first, then list
+ * again: who is still there under that number is the one we hold, or ours is dead and nothing comes of it.
  */
-static int kill_one_dir(void *arg UNUSED, int dirfd)
+static int held_in_dir(void *arg, int dirfd)
 {
+	struct held *h = arg;
 	struct pids l = {};
 	int r = cg_ids(dirfd, "cgroup.procs", pids_add, &l);
-	for (size_t at = 0; r == 0 && at < l.n; at += KILL_BATCH) {
-		int fd[KILL_BATCH];
-		struct batch b = {.pid = l.p + at, .fd = fd, .n = MIN(l.n - at, (size_t)KILL_BATCH)};
-		for (size_t i = 0; i < b.n; i++)
-			fd[i] = proc_open(b.pid[i], 0);
-		r = cg_ids(dirfd, "cgroup.procs", kill_if_held, &b);
-		for (size_t i = 0; i < b.n; i++)
+	for (size_t at = 0; r == 0 && at < l.n; at += BATCH) {
+		int fd[BATCH];
+		h->pid = l.p + at;
+		h->fd = fd;
+		h->n = MIN(l.n - at, (size_t)BATCH);
+		for (size_t i = 0; i < h->n; i++)
+			fd[i] = proc_open(h->pid[i], 0);
+		r = cg_ids(dirfd, "cgroup.procs", if_held, h);
+		for (size_t i = 0; i < h->n; i++)
 			cleanup_close(&fd[i]);
 	}
 	free(l.p);
 	return r;
 }
 
-int cg_kill_by_pid(const struct hier *h, const char *dir)
+static int held_below(const struct hier *h, const char *dir, int (*fn)(void *arg, pid_t pid, int pidfd), void *arg)
 {
-	const struct cg_visit v = {.enter = kill_one_dir};
+	struct held held = {.fn = fn, .arg = arg};
+	const struct cg_visit v = {.enter = held_in_dir, .arg = &held};
 	char path[PATH_MAX];
 	int r = cg_path(path, dir, NULL);
 	if (r < 0)
 		return r;
 	r = cg_walk(h->fd, path, &v);
 	return r == -ENOENT ? 0 : r;
+}
+
+int cg_held(struct cgroups *g, const struct cg *c, int (*fn)(void *arg, pid_t pid, int pidfd), void *arg)
+{
+	return held_below(&g->h[0], c->path, fn, arg);
+}
+
+static int kill_one(void *arg UNUSED, pid_t pid UNUSED, int pidfd)
+{
+	proc_signal(pidfd, SIGKILL);
+	return 0;
+}
+
+int cg_kill_by_pid(const struct hier *h, const char *dir)
+{
+	return held_below(h, dir, kill_one, NULL);
 }
 
 struct each {

@@ -13,6 +13,7 @@
 
 #define COMMAND_MAX 131072u
 #define PRIVATE_MAX 4096u
+#define THREAD_LIMIT_MAX 4194304u
 #define STDOUT_LIMIT_USER_MAX (UINT64_C(1) << 30)
 
 static int invalid(struct change *c, const char *why)
@@ -97,6 +98,14 @@ int check_virt_mode(struct change *c)
 {
 	if (c->value->u == VIRT_OS || strcmp(c->text, "docker") == 0 || strcmp(c->text, "fuse") == 0)
 		return err_set(c->err, ERR_NotSupported, "virt_mode: '%s' is not supported by this version", c->text);
+	return 0;
+}
+
+/* pids.max of the kernel goes no higher: 4194304, PID_MAX_LIMIT. */
+int check_thread_limit(struct change *c)
+{
+	if (c->value->u > THREAD_LIMIT_MAX)
+		return invalid(c, "1 to 4194304, or 0 for no limit");
 	return 0;
 }
 

@@ -195,6 +195,7 @@ void ct_free(struct ct *ct)
 			close(ct->streams[i].fd);
 	oom_unwatch(ct);
 	props_done(ct);
+	pairs_done(&ct->ulimit_pushed);
 	cg_let_go(ct->e->cgroups, &ct->cg);
 	free(ct->cg.path);
 	free(ct->start_error);

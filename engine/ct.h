@@ -112,6 +112,8 @@ struct ct {
 	struct cg cg;
 	struct cg_kept kept;
 	bool has_cg, has_work;
+	bool has_ulimit_pushed;       /* ulimit.c: what its processes were given last, if not what is set */
+	struct pairs ulimit_pushed;
 	bool cg_killed;       /* cgroup.kill was written in it or above */
 	bool is_meta;         /* no command: running means meta */
 	bool frozen;          /* own freezer set (pause of this container, not of a parent) */

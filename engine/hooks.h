@@ -72,6 +72,7 @@ READ_HOOK(read_task_cred);
 READ_HOOK(read_thread_count);
 READ_HOOK(read_thread_limit);
 READ_HOOK(read_time);
+READ_HOOK(read_ulimit);
 READ_HOOK(read_user);
 
 CHECK_HOOK(check_bind);
@@ -91,6 +92,8 @@ CHECK_HOOK(check_private);
 CHECK_HOOK(check_root);
 CHECK_HOOK(check_stdout_limit);
 CHECK_HOOK(check_stream);
+CHECK_HOOK(check_thread_limit);
+CHECK_HOOK(check_ulimit);
 CHECK_HOOK(check_user);
 CHECK_HOOK(check_virt_mode);
 

@@ -2,9 +2,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "base/units.h"
 #include "engine/ct.h"
 #include "engine/hooks.h"
@@ -123,6 +123,37 @@ int read_cpu_usage_system(struct ct *ct, const char *key, struct text *out, stru
 	return r;
 }
 
+struct job_count {
+	pid_t session;
+	bool threads;
+	uint64_t n;
+};
+
+static int count_job(void *arg, pid_t pid)
+{
+	struct job_count *j = arg;
+	uint64_t threads = 1;
+
+	if (getsid(pid) == j->session && (!j->threads || proc_threads(pid, &threads) == 0))
+		j->n += threads;
+	return 0;
+}
+
+/* It lives in its parent's cgroup: what is in its session there, which a process that calls setsid(2) leaves. */
+static int job_count(const struct ct *ct, bool threads, uint64_t *ret)
+{
+	struct job_count j = { .session = ct->pid, .threads = threads };
+	const struct ct *home = ct->parent;
+	int r = 0;
+
+	while (home->cg.path == NULL && home->parent != NULL)
+		home = home->parent;
+	if (ct->pid != 0 && home->cg.path != NULL)
+		r = cg_pids(ct->e->cgroups, &home->cg, false, count_job, &j);
+	*ret = j.n;
+	return r;
+}
+
 static int count(struct ct *ct, bool threads, struct text *out, struct err *err)
 {
 	uint64_t n = 0;
@@ -130,8 +161,8 @@ static int count(struct ct *ct, bool threads, struct text *out, struct err *err)
 
 	if (ct_is_root(ct))
 		n = host_processes(threads);
-	else if (ct->val[PROP_virt_mode].u == VIRT_JOB) /* it lives in its parent's cgroup: all that is known is its main process */
-		n = ct->pid != 0 && !ct->task_gone;
+	else if (ct->val[PROP_virt_mode].u == VIRT_JOB)
+		r = job_count(ct, threads, &n);
 	else
 		r = cg_count(ct->e->cgroups, &ct->cg, threads, &n);
 	if (r < 0)
@@ -236,45 +267,6 @@ int apply_thread_limit(struct ct *ct, const union value *v, struct err *err)
 	if (limit == 0 && !prop_is_set(ct, PROP_thread_limit))
 		return 0;
 	return limit_failed(cg_set_pids_max(ct->e->cgroups, &ct->cg, limit), "thread_limit", err);
-}
-
-/* ---- resource limits of processes ---- */
-
-struct ulimit_change {
-	const struct pairs *m;
-	int failed;
-};
-
-static int ulimit_process(void *arg, pid_t pid)
-{
-	struct ulimit_change *u = arg;
-
-	for (size_t i = 0; i < u->m->k.n; i++) {
-		struct rlimit lim;
-		uint64_t soft, hard;
-		int res = ulimit_resource(u->m->k.p[i]);
-
-		if (res < 0 || ulimit_values(u->m->v.p[i], &soft, &hard) < 0)
-			continue;
-		lim.rlim_cur = soft;
-		lim.rlim_max = hard;
-		if (prlimit(pid, (__rlimit_resource_t)res, &lim, NULL) < 0 && errno != ESRCH)
-			u->failed = errno;
-	}
-	return u->failed;
-}
-
-/* Live: every process of the subtree. A failure comes back as is; the caller applies the old value again. */
-int apply_ulimit(struct ct *ct, const union value *v, struct err *err)
-{
-	struct ulimit_change u = { .m = &v->m };
-
-	if (!prop_is_set(ct, PROP_ulimit) || ct->pid == 0 || ct->val[PROP_virt_mode].u == VIRT_JOB)
-		return 0;
-	(void)cg_pids(ct->e->cgroups, &ct->cg, true, ulimit_process, &u);
-	if (u.failed == EPERM)
-		return err_set_no(err, ERR_Permission, EPERM, "ulimit: above the host's hard limit, and the daemon lacks CAP_SYS_RESOURCE");
-	return u.failed != 0 ? err_sys(err, u.failed, "ulimit") : 0;
 }
 
 /* ---- cgroups themselves ---- */

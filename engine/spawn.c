@@ -18,6 +18,7 @@
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/ulimit.h"
 
 #define PIPE_DEFAULT 65536
 
@@ -123,44 +124,28 @@ static void add_mounts(struct spawn *s)
 		op(s, "pivot");
 }
 
-static void add_rlimit(struct spawn *s, const char *type, const char *values, const char *how)
+static void op_limit(struct spawn *s, uint64_t v)
 {
-	autofree char *copy = strdup(values);
-	char *hard = copy != NULL ? strchr(copy, ' ') : NULL;
+	char buf[24];
 
-	if (hard == NULL)
-		return;
-	*hard++ = '\0';
-	op(s, "rlimit");
-	op(s, type);
-	op(s, copy);
-	op(s, hard);
-	op(s, how);
+	snprintf(buf, sizeof(buf), "%llu", (unsigned long long)v);
+	op(s, v == RLIM_INFINITY ? "unlimited" : buf);
 }
 
-/* Own, then missing types from ancestors, then the configured defaults: PROPERTIES.md 3.2. */
 static int add_rlimits(struct spawn *s)
 {
-	union value defaults = {};
-	struct pairs seen = {};
-	int r = 0;
+	struct limits l;
+	int r = ulimit_effective(s->ct, NULL, &l);
 
-	for (struct ct *it = s->ct; r == 0 && it != NULL; it = it->parent)
-		for (size_t i = 0; r == 0 && i < it->val[PROP_ulimit].m.k.n; i++) {
-			const struct pairs *m = &it->val[PROP_ulimit].m;
-
-			if (pairs_get(&seen, m->k.p[i]) != NULL)
-				continue;
-			add_rlimit(s, m->k.p[i], m->v.p[i], "explicit");
-			r = pairs_set(&seen, m->k.p[i], "");
-		}
-	if (r == 0 && type_ulimit.parse(s->ct->e->conf->container_default_ulimit, &defaults) == 0) {
-		for (size_t i = 0; i < defaults.m.k.n; i++)
-			if (pairs_get(&seen, defaults.m.k.p[i]) == NULL)
-				add_rlimit(s, defaults.m.k.p[i], defaults.m.v.p[i], "default");
-		type_ulimit.release(&defaults);
+	ulimit_reborn(s->ct);
+	for (int res = 0; r == 0 && res < RLIM_NLIMITS; res++) {
+		if (l.of[res].from == LIMIT_UNSET)
+			continue;
+		op1(s, "rlimit", ulimit_name(res));
+		op_limit(s, l.of[res].soft);
+		op_limit(s, l.of[res].hard);
+		op(s, l.of[res].from == LIMIT_EXPLICIT ? "explicit" : "default");
 	}
-	pairs_done(&seen);
 	return r;
 }
 

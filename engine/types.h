@@ -57,7 +57,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   strmap    string map "key: text; key: text", sorted, [key]; of equal keys the last counts; empty text removes
  *   bytemap   map "key: size; ...", sorted, [key]
  *   ulimit    "type: soft hard; " each entry ends in "; " (3.2); one value sets both; [type] reads "type: soft hard" or
- *             "", takes both forms, "" removes; an unknown type, soft above hard: -EINVAL. Kept in m: k type,
+ *             "", takes both forms, "" removes; an unknown type, a type twice in one text, soft above hard: -EINVAL. Kept in m: k type,
  *             v "soft hard" with "unlimited" for infinity
  *   labels    strmap of labels: names and values checked as in 11 (-EINVAL)
  *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
@@ -97,6 +97,7 @@ int text_value_copy(const union value *v, union value *ret);
 
 /* The resource number (RLIMIT_NOFILE) of a ulimit type's name, or -EINVAL. Names: spec 3.2. */
 int ulimit_resource(const char *name);
+const char *ulimit_name(int resource); /* and back */
 /* "8192 1048576" as kept in type_ulimit -> numbers, RLIM_INFINITY for unlimited. */
 int ulimit_values(const char *text, uint64_t *soft, uint64_t *hard);
 /* spec 11: 0, or -EINVAL with the reason in *why. */

@@ -284,6 +284,14 @@ int ulimit_resource(const char *name)
 	return -EINVAL;
 }
 
+const char *ulimit_name(int resource)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ulimits); i++)
+		if (ulimits[i].resource == resource)
+			return ulimits[i].name;
+	return NULL;
+}
+
 static int ulimit_number(const char *word, size_t len, uint64_t *ret)
 {
 	static const char *const no_limit[] = { "unlimited", "unlim", "inf", "-1" };
@@ -365,13 +373,31 @@ static int ulimit_key_entry(const char *key, const char *value, struct text *out
 	return ulimit_entry(key, value, out);
 }
 
+/* A type given twice is a slip: which of the two was meant? */
 static int ulimit_parse(const char *text, union value *ret)
 {
-	return map_append(&(union value){}, text, ulimit_entry, ret);
+	struct pairs m = {};
+	unsigned seen = 0;
+	int r = entries_read(&m, text, ulimit_entry);
+
+	for (size_t i = 0; r == 0 && i < m.k.n; i++) {
+		unsigned bit = 1u << ulimit_resource(m.k.p[i]);
+
+		if (seen & bit)
+			r = -EINVAL;
+		seen |= bit;
+	}
+	return map_give(r, &m, ret);
 }
 
 static int ulimit_append(const union value *old, const char *text, union value *ret)
 {
+	union value added;
+	int r = ulimit_parse(text, &added);
+
+	if (r < 0)
+		return r;
+	map_release(&added);
 	return map_append(old, text, ulimit_entry, ret);
 }
 
@@ -456,7 +482,7 @@ const struct prop_type type_bytemap = {
 };
 
 const struct prop_type type_ulimit = {
-	.name = "ulimit", .expected = "limits like nofile: 8K 1M; core: unlimited, soft not above hard",
+	.name = "ulimit", .expected = "limits like nofile: 8K 1M; core: unlimited, each type once, soft not above hard",
 	.parse = ulimit_parse, .format = ulimit_format, .equal = map_equal, .release = map_release, .copy = map_copy,
 	.get_key = ulimit_get_key, .set_key = ulimit_set_key, .append = ulimit_append,
 };

@@ -312,7 +312,7 @@ NS=pid,mount,ipc,uts
 	init fork rlimit nofile 100 200 explicit uid 4321 rlimit nofile unlimited unlimited default "${SH[@]}"
 	lines_are "started *" 200 200
 	init fork rlimit nofile 100 200 explicit uid 4321 rlimit nofile 100 300 explicit "${SH[@]}"
-	lines_are "failed 11 1" "rlimit: nofile: 300: this host doesn't let us raise the hard limit 200"
+	lines_are "failed 11 1" "rlimit: nofile: 300: above the hard limit 200, which takes CAP_SYS_RESOURCE to raise, and fs.nr_open bounds it"
 	init fork rlimit nofile 200 100 explicit "${SH[@]}"
 	lines_are "failed 7 22" "rlimit: nofile: soft 200 above hard 100"
 	init fork rlimit bogus 1 1 explicit exec

@@ -57,8 +57,10 @@ static int limit_refused(struct init *in, int no, int type, char **arg)
 		return init_fail(in, ERR_InvalidValue, no, arg[0], ": soft ", arg[1], " above hard ", arg[2], NULL);
 	if (no != EPERM || getrlimit(type, &now))
 		return init_fail_sys(in, no, arg[0]);
-	return init_fail(in, ERR_Permission, no, arg[0], ": ", arg[2], ": this host doesn't let us raise the hard limit ",
-			 now.rlim_max == RLIM_INFINITY ? "unlimited" : number_format(buf, (long)now.rlim_max), NULL);
+	return init_fail(in, ERR_Permission, no, arg[0], ": ", arg[2], ": above the hard limit ",
+			 now.rlim_max == RLIM_INFINITY ? "unlimited" : number_format(buf, (long)now.rlim_max),
+			 ", which takes CAP_SYS_RESOURCE to raise",
+			 type == RLIMIT_NOFILE ? ", and fs.nr_open bounds it" : NULL, NULL);
 }
 
 int op_rlimit(struct init *in, char **arg)

@@ -258,7 +258,22 @@ static const struct row rows[] = {
 	{ &type_ulimit, "nofile:  1   2  ;", 0, "nofile: 1 2; " },
 	{ &type_ulimit, "core: 0 unlim; cpu: -1; rss: inf", 0,
 	  "core: 0 unlimited; cpu: unlimited unlimited; rss: unlimited unlimited; " },
-	{ &type_ulimit, "nproc: 5; nproc: 6", 0, "nproc: 6 6; " },
+	{ &type_ulimit, "nproc: 5; nproc: 6", -EINVAL, NULL },
+	{ &type_ulimit, "nproc: 5; core: 0; nproc: 5", -EINVAL, NULL },
+	{ &type_ulimit, " ; ; ", 0, "" },
+	{ &type_ulimit, "nofile: nan", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 1 inf", 0, "nofile: 1 unlimited; " },
+	{ &type_ulimit, "nofile: -inf", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 1e30", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 0x10", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 8X", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 8 K", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 1,5", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 16E", -ERANGE, NULL },
+	{ &type_ulimit, "nofile: 1: 2", -EINVAL, NULL },
+	{ &type_ulimit, ": 5", -EINVAL, NULL },
+	{ &type_ulimit, "nofile: 18446744073709551615", 0, "nofile: unlimited unlimited; " },
+	{ &type_ulimit, "nofile: 18446744073709551616", -ERANGE, NULL },
 	{ &type_ulimit, "nofile: 2 1", -EINVAL, NULL },
 	{ &type_ulimit, "nofile: unlimited 5", -EINVAL, NULL },
 	{ &type_ulimit, "nofile: 1 2 3", -EINVAL, NULL },
@@ -522,6 +537,8 @@ static const struct {
 	{ &type_strmap, "a: x", "b", -EINVAL, "" },
 	{ &type_bytemap, "a: 1", "a: 1K; b: 2", 0, "a: 1024; b: 2" },
 	{ &type_ulimit, "nofile: 1 2", "core: 0", 0, "core: 0 0; nofile: 1 2; " },
+	{ &type_ulimit, "nofile: 1 2", "nofile: 3", 0, "nofile: 3 3; " },
+	{ &type_ulimit, "nofile: 1 2", "core: 0; core: 1", -EINVAL, "" },
 	{ &type_labels, "TEST.a: 1; TEST.b: 2", "TEST.b:; TEST.c: 3", 0, "TEST.a: 1; TEST.c: 3" },
 };
 
@@ -593,6 +610,9 @@ static void test_helpers(void)
 	unit_ok(m.k.n == 0 && !pairs_get(&m, "b"), "pairs_done empties");
 
 	unit_int(ulimit_resource("nofile"), RLIMIT_NOFILE, "ulimit_resource nofile");
+	for (int i = 0; i < RLIM_NLIMITS; i++)
+		unit_ok(ulimit_name(i) != NULL && ulimit_resource(ulimit_name(i)) == i, "ulimit_name of %d", i);
+	unit_ok(ulimit_name(RLIM_NLIMITS) == NULL, "ulimit_name beyond the last");
 	unit_int(ulimit_resource("bogus"), -EINVAL, "ulimit_resource bogus");
 	unit_ok(ulimit_values("8192 unlimited", &soft, &hard) == 0 && soft == 8192 && hard == RLIM_INFINITY,
 		"ulimit_values");
