@@ -378,14 +378,17 @@ static enum cg_ctl knob_ctl(const char *file)
 	return strcmp(prefix, "cgroup") == 0 ? CG_TRACK : cg_find(prefix);
 }
 
-static int read_knob(const struct hier *h, const char *dir, const char *file, struct text *out)
+static int open_knob(const struct hier *h, const char *dir, const char *file, int flags)
 {
 	char path[PATH_MAX];
 	int r = cg_path(path, dir, file);
-	return r < 0 ? r : file_read(h->fd, path, 1 << 20, out);
+	if (r < 0)
+		return r;
+	int fd = openat(h->fd, path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
-int cg_knob(struct cgroups *g, const struct cg *c, const char *file, struct text *out)
+int cg_knob_open(struct cgroups *g, const struct cg *c, const char *file, int flags)
 {
 	enum cg_ctl ctl = knob_ctl(file);
 	int r = -ENOENT;
@@ -394,15 +397,21 @@ int cg_knob(struct cgroups *g, const struct cg *c, const char *file, struct text
 	const struct hier *h = g->of[ctl] >= 0 ? &g->h[g->of[ctl]] : NULL;
 	/* some files every v2 cgroup has, with or without the controller: cpu.stat, memory.pressure */
 	if (g->h[0].drv->v2 && (!h || h->drv->v2))
-		r = read_knob(&g->h[0], c->path, file, out);
+		r = open_knob(&g->h[0], c->path, file, flags);
 	if (r != -ENOENT || !h)
 		return r;
 	const struct cg *o = cg_owner(c, CG_BIT(ctl));
 	if (o)
-		r = read_knob(h, o->path, file, out);
+		r = open_knob(h, o->path, file, flags);
 	if (r == -ENOENT && g->h[0].drv->v2 && !h->drv->v2)
-		r = read_knob(&g->h[0], c->path, file, out);
+		r = open_knob(&g->h[0], c->path, file, flags);
 	return r;
+}
+
+int cg_knob(struct cgroups *g, const struct cg *c, const char *file, struct text *out)
+{
+	autoclose int fd = cg_knob_open(g, c, file, O_RDONLY);
+	return fd < 0 ? fd : fd_read_all(fd, 1 << 20, out);
 }
 
 int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *out)

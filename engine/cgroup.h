@@ -121,6 +121,7 @@ int cg_of_pid(struct cgroups *g, pid_t pid, struct text *path);
  * Knobs by their own name (memory.stat, cpu.shares, cgroup.procs), in the hierarchy their prefix names, of c or the cgroup
  * that it shares; what only v2 has (memory.pressure) from there. -ENOENT, -EINVAL
  */
+int cg_knob_open(struct cgroups *g, const struct cg *c, const char *file, int flags); /* the caller closes it */
 int cg_knob(struct cgroups *g, const struct cg *c, const char *file, struct text *out);
 /* The absolute directory of c (or its nearest ancestor with one) for controller ctl, for `cgroups`. -ENOENT if no such controller */
 int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *out);

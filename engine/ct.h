@@ -199,6 +199,7 @@ struct engine {
 	struct strv remains_files; /* their records */
 	struct loop_timer cpu_set_timer; /* while there are jails: cpu_set.c */
 	struct waiting *waiting;  /* of `.porto/wait[...]` */
+	struct watch *watches;    /* what is polled: watch.c */
 	struct event_log *log;
 	struct replay *replay;  /* uniques found in the records at start */
 	struct last_error { uid_t uid; pid_t pid; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
@@ -256,6 +257,9 @@ void ct_unlink(struct ct *ct);
 struct ct *ct_next(struct ct *top, struct ct *it);
 /* The absolute name: "/porto/a/b", "/" for the host. */
 void ct_absolute(const struct ct *ct, struct text *out);
+
+/* Where it lives: a job in its parent's. NULL: it has no cgroups now. */
+const struct cg *ct_home_cg(const struct ct *ct);
 
 /* Seconds of life (or since death); 0 when stopped; the uptime for the host. */
 uint64_t ct_seconds(const struct ct *ct, bool since_death);

@@ -19,6 +19,7 @@
 #include "engine/run.h"
 #include "engine/save.h"
 #include "engine/wait.h"
+#include "engine/watch.h"
 
 #define FIRST_ID 4u /* 1 is the host, 2 and 3 are reserved: spec/PROPERTIES.md 4 */
 #define REPLAY_KEEP UINT64_C(30000000000)
@@ -182,6 +183,7 @@ void engine_free(struct engine *e)
 	while (e->dying != NULL)
 		ct_free(e->dying);
 	ct_free(e->root);
+	watch_close(e);
 	event_close(e);
 	save_replay_done(e);
 	loop_cancel(e->loop, &e->tick);

@@ -163,6 +163,12 @@ struct engine_value {
 int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		 const struct engine_value *value, struct err *err);
 
+/*
+ * A handle begins (on) or ceases to poll a file with FILE_POLL. What it takes to hear of its changes is done while there is
+ * anybody. The next worker is told again of all that were polling. 0 or -ENOMEM.
+ */
+int engine_poll(struct engine *e, uint32_t ct, int file, bool on);
+
 /* Puts a sentence into the container's `error` (unless n is NULL) and `.porto/error`: for refusals made in portofs. */
 void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err);
 

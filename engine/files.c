@@ -13,6 +13,7 @@
 #include "engine/run.h"
 #include "engine/save.h"
 #include "engine/wait.h"
+#include "engine/watch.h"
 
 #define SHORT_SIZE 4096u
 
@@ -100,7 +101,9 @@ int engine_name(enum engine_dir dir, const char *name, int *file, size_t *key)
 		if (cg_find(head) == CG_CTLS && strcmp(head, "cgroup") != 0 && strcmp(head, "io") != 0 && strcmp(head, "blkio") != 0)
 			return -ENOENT;
 	}
-	*file = PROP_knob;
+	*file = watch_find(name);
+	if (*file < 0)
+		*file = PROP_knob;
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "engine/save.h"
 #include "engine/tick.h"
 #include "engine/wait.h"
+#include "engine/watch.h"
 
 #define NSEC UINT64_C(1000000000)
 #define FREEZE_TIMEOUT (10 * NSEC)
@@ -63,6 +64,7 @@ void fsm_set(struct ct *ct, enum ct_state state, const char *why)
 		tick_start(e);
 	memory_state_changed(ct);
 	e->events->changed(e->events_arg, DIR_CT, ct->id, PROP_state);
+	watch_renew(ct);
 	wait_notify(ct);
 }
 

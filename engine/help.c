@@ -10,7 +10,7 @@ static const char *const when_words[] = { [WHEN_NEVER] = "read only",
 
 static bool shown(int i)
 {
-	return i != PROP_knob && !(props[i].flags & P_FILE);
+	return i < PROP_knob && !(props[i].flags & P_FILE);
 }
 
 static void readme(struct text *out)
@@ -24,7 +24,7 @@ static void readme(struct text *out)
 				  props[i].help);
 	text_add(out, "\nOther files of a container:\n\n");
 	for (int i = 0; i < PROP_COUNT; i++)
-		if (i != PROP_knob && (props[i].flags & P_FILE))
+		if (i < PROP_knob && (props[i].flags & P_FILE))
 			text_addf(out, "  %-18s    %s\n", props[i].name, props[i].help);
 	text_add(out, "\nFiles of .porto:\n\n");
 	for (int i = 0; i < DAEMON_FILES; i++)

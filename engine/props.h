@@ -87,6 +87,8 @@ struct prop {
 	/* With P_STAT: its name in metrics where the property's own won't do, and the label for the keys of a map. */
 	enum prop_unit unit;
 	const char *metric, *label;
+	/* With P_POLL: the file of its cgroup whose news wake those who poll this one (watch.h); NULL: the engine tells. */
+	const char *watch;
 	const char *help;
 };
 

@@ -271,8 +271,7 @@ int apply_thread_limit(struct ct *ct, const union value *v, struct err *err)
 
 /* ---- cgroups themselves ---- */
 
-/* Where it lives: a job in its parent's. NULL: it has no cgroups now. */
-static const struct cg *home_cg(const struct ct *ct)
+const struct cg *ct_home_cg(const struct ct *ct)
 {
 	while (ct->cg.path == NULL && ct->state != CT_STOPPED && ct->parent != NULL)
 		ct = ct->parent;
@@ -281,7 +280,7 @@ static const struct cg *home_cg(const struct ct *ct)
 
 int read_cgroups(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	const struct cg *home = home_cg(ct);
+	const struct cg *home = ct_home_cg(ct);
 	bool found = false;
 
 	for (int i = 0; home != NULL && i < CG_CTLS; i++) {
@@ -340,14 +339,27 @@ int read_controllers(struct ct *ct, const char *key, struct text *out, struct er
 	return 0;
 }
 
+/* Of the host there is the pressure alone. */
+static int host_knob(const char *key, struct text *out)
+{
+	const char *dot = strchr(key, '.');
+	char path[64];
+
+	if (strcmp(dot, ".pressure") != 0)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "/proc/pressure/%.*s", (int)MIN(dot - key, 20), key);
+	return file_read(AT_FDCWD, path, 1 << 16, out);
+}
+
 int read_knob(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	const struct cg *home = home_cg(ct);
+	const struct cg *home = ct_home_cg(ct);
 	int r;
 
 	if (ct_is_root(ct))
-		return err_set(err, ERR_InvalidValue, "%.100s: not for the host", key);
-	r = home != NULL ? cg_knob(ct->e->cgroups, home, key, out) : -ENOENT;
+		r = host_knob(key, out);
+	else
+		r = home != NULL ? cg_knob(ct->e->cgroups, home, key, out) : -ENOENT;
 	if (r == -ENOENT || r == -EINVAL)
 		return err_set(err, ERR_InvalidValue, "%.100s: no such cgroup file here", key);
 	if (r < 0)

@@ -51,7 +51,7 @@ static int spec_line(void *arg, const char *name, const char *value, size_t line
 	part.prop = prop_find(name);
 	if (part.prop < 0) {
 		r = engine_name(DIR_CT, base, &part.prop, &key);
-		if (r < 0 || part.prop == PROP_knob)
+		if (r < 0 || part.prop >= PROP_knob)
 			return err_set(whole->err, ERR_InvalidProperty, "%.100s: no such property", name);
 		if (key > 0 && base[strlen(base) - 1] == ']')
 			base[strlen(base) - 1] = '\0';

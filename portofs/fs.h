@@ -119,7 +119,8 @@ void fs_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct f
 void poll_seen(struct fs *fs, uint64_t fh);
 void poll_close(struct fs *fs, uint64_t fh);
 void poll_changed(struct fs *fs, enum engine_dir dir, uint32_t ct, int file);
-/* After a restart: whoever waits looks again. */
+/* After a restart, before anything is replayed: the engine hears who polls. Then, at its end: whoever waits looks again. */
+void poll_take_over(struct fs *fs);
 void poll_wake_all(struct fs *fs);
 
 /* ---- snap.c ---- */

@@ -34,6 +34,14 @@ static struct poll_handle *find(struct fs *fs, uint64_t fh)
 	return NULL;
 }
 
+static void tell_engine(struct fs *fs, const struct poll_handle *p, bool on)
+{
+	int file = p->dir == DIR_CT ? fs->names[DIR_CT].number[p->file] : -1;
+
+	if (file >= 0)
+		(void)engine_poll(fs->engine, p->ct, file, on);
+}
+
 static struct poll_handle *add(struct fs *fs, uint64_t fh, const struct node *n)
 {
 	struct shm *shm = fs->shm;
@@ -50,6 +58,7 @@ static struct poll_handle *add(struct fs *fs, uint64_t fh, const struct node *n)
 	p->seen = (uint32_t)fh;
 	p->armed = false;
 	atomic_store(&p->fh, fh);
+	tell_engine(fs, p, true);
 	return p;
 }
 
@@ -98,6 +107,7 @@ void poll_close(struct fs *fs, uint64_t fh)
 	if (!p)
 		return;
 	atomic_store(&p->fh, 0);
+	tell_engine(fs, p, false);
 	while (shm->poll_high > 0 && !atomic_load(&shm->polls[shm->poll_high - 1].fh))
 		shm->poll_high--;
 }
@@ -122,6 +132,13 @@ void poll_changed(struct fs *fs, enum engine_dir dir, uint32_t ct, int file)
 		if (p->ct == ct && p->file == stable && p->dir == dir)
 			wake(fs, p);
 	}
+}
+
+void poll_take_over(struct fs *fs)
+{
+	for (uint32_t i = 0; i < fs->shm->poll_high; i++)
+		if (atomic_load(&fs->shm->polls[i].fh))
+			tell_engine(fs, &fs->shm->polls[i], true);
 }
 
 void poll_wake_all(struct fs *fs)

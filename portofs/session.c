@@ -307,6 +307,7 @@ int session_start(struct fs *fs)
 	fs->landing = &fs->shm->landings[generation % LANDINGS];
 	touch_pages(fs->landing->data);
 	charge(fs);
+	poll_take_over(fs);
 	park_replay(fs, process);
 	for (unsigned i = 1; i <= LANDINGS; i++)
 		replay_landing(fs, &fs->shm->landings[(generation + i) % LANDINGS]);
