@@ -27,7 +27,7 @@ int read_stat(struct ct *ct, const char *key, struct text *out, struct err *err)
 		autotext struct text v = {};
 
 		if ((props[i].flags & P_STAT) && prop_read(ct, i, NULL, &v, NULL) == 0)
-			text_addf(out, "%s %s\n", props[i].name, text_str(&v));
+			stat_lines(&props[i], text_str(&v), v.len, out);
 	}
 	round_end(ct->e);
 	return text_ok(out);

@@ -133,36 +133,70 @@ static void add_sample(const struct family *f, const char *container, const char
 	text_addc(out, '\n');
 }
 
-/* "sda: 4096; sdb: 0". The number stands after the entry's last colon. */
-static void add_entry(const struct family *f, const char *container, const char *entry, size_t len, struct text *out)
-{
-	const char *colon, *value, *end = entry + len;
+/* An entry of a map, "sda: 4096": the number stands after the last colon. false if that is not what it is. */
+struct entry {
+	const char *key, *value;
+	size_t key_len, len;
+};
 
-	while (entry < end && *entry == ' ')
-		entry++;
-	colon = memrchr(entry, ':', (size_t)(end - entry));
-	if (colon == NULL || colon == entry)
-		return;
+static bool entry_parse(const char *s, const char *end, struct entry *ret)
+{
+	const char *colon, *value;
+
+	while (s < end && *s == ' ')
+		s++;
+	colon = memrchr(s, ':', (size_t)(end - s));
+	if (colon == NULL || colon == s)
+		return false;
 	for (value = colon + 1; value < end && *value == ' ';)
 		value++;
-	if (is_number(value, (size_t)(end - value)))
-		add_sample(f, container, entry, (size_t)(colon - entry), value, (size_t)(end - value), out);
+	*ret = (struct entry){ .key = s, .key_len = (size_t)(colon - s), .value = value, .len = (size_t)(end - value) };
+	return is_number(ret->value, ret->len);
+}
+
+/* The next entry after *at, which moves on; false at the end. What is no entry is passed over. */
+static bool entry_next(const char **at, const char *end, struct entry *ret)
+{
+	while (*at < end) {
+		const char *s = *at, *semicolon = memchr(s, ';', (size_t)(end - s));
+
+		if (semicolon == NULL)
+			semicolon = end;
+		*at = semicolon + 1;
+		if (entry_parse(s, semicolon, ret))
+			return true;
+	}
+	return false;
+}
+
+static bool is_sum(const struct prop *row, const struct entry *e)
+{
+	return row->sum != NULL && strlen(row->sum) == e->key_len && memcmp(row->sum, e->key, e->key_len) == 0;
 }
 
 void family_sample(const struct family *f, const char *container, const char *value, size_t len, struct text *out)
 {
-	const char *end = value + len;
+	const char *at = value;
+	struct entry e;
 
 	if (is_number(value, len)) {
 		add_sample(f, container, NULL, 0, value, len, out);
 		return;
 	}
-	while (value < end) {
-		const char *semicolon = memchr(value, ';', (size_t)(end - value));
+	while (entry_next(&at, value + len, &e))
+		if (!is_sum(f->row, &e))
+			add_sample(f, container, e.key, e.key_len, e.value, e.len, out);
+}
 
-		if (semicolon == NULL)
-			semicolon = end;
-		add_entry(f, container, value, (size_t)(semicolon - value), out);
-		value = semicolon + 1;
+void stat_lines(const struct prop *row, const char *value, size_t len, struct text *out)
+{
+	const char *at = value;
+	struct entry e;
+
+	if (is_number(value, len)) {
+		text_addf(out, "%s %.*s\n", row->name, (int)len, value);
+		return;
 	}
+	while (entry_next(&at, value + len, &e))
+		text_addf(out, "%s[%.*s] %.*s\n", row->name, (int)e.key_len, e.key, (int)e.len, e.value);
 }

@@ -84,9 +84,9 @@ struct prop {
 	void (*commit)(struct change *c);
 	/* Does the whole write itself. */
 	int (*write)(struct change *c);
-	/* With P_STAT: its name in metrics where the property's own won't do, and the label for the keys of a map. */
+	/* With P_STAT: its name in metrics where its own won't do; of a map the label for keys, and the key that is their sum. */
 	enum prop_unit unit;
-	const char *metric, *label;
+	const char *metric, *label, *sum;
 	/* With P_POLL: the file of its cgroup whose news wake those who poll this one (watch.h); NULL: the engine tells. */
 	const char *watch;
 	const char *help;

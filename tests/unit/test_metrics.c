@@ -8,7 +8,7 @@ static const struct prop memory = { .name = "memory_usage", .flags = P_STAT | P_
 static const struct prop count = { .name = "process_count", .flags = P_STAT | P_GAUGE, .unit = UNIT_NUMBER, .metric = "processes",
 				   .help = "processes" };
 static const struct prop stall = { .name = "cpu_pressure", .flags = P_STAT, .unit = UNIT_USEC, .label = "kind", .help = "stalls" };
-static const struct prop disk = { .name = "io_read", .flags = P_STAT, .unit = UNIT_BYTES, .label = "disk", .help = "read" };
+static const struct prop disk = { .name = "io_read", .flags = P_STAT, .unit = UNIT_BYTES, .label = "disk", .sum = "hw", .help = "read" };
 static const struct prop plain = { .name = "faults", .flags = P_STAT, .unit = UNIT_NUMBER, .help = "faults" };
 
 static const struct {
@@ -41,8 +41,8 @@ static const struct {
 	{ &stall, "a", "full: 12; some: 3000000",
 	  "porto_cpu_pressure_seconds_total{container=\"a\",kind=\"full\"} 0.000012\n"
 	  "porto_cpu_pressure_seconds_total{container=\"a\",kind=\"some\"} 3.000000\n" },
-	{ &disk, "a", "/dev/x: 7;hw:8; ", "porto_io_read_bytes_total{container=\"a\",disk=\"/dev/x\"} 7\n"
-					   "porto_io_read_bytes_total{container=\"a\",disk=\"hw\"} 8\n" },
+	{ &disk, "a", "/dev/x: 7;hwx:8; hw: 15", "porto_io_read_bytes_total{container=\"a\",disk=\"/dev/x\"} 7\n"
+						 "porto_io_read_bytes_total{container=\"a\",disk=\"hwx\"} 8\n" },
 	{ &disk, "a", "8:0: 7", "porto_io_read_bytes_total{container=\"a\",disk=\"8:0\"} 7\n" },
 	{ &disk, "a", "sd\"a: 7", "porto_io_read_bytes_total{container=\"a\",disk=\"sd\\\"a\"} 7\n" },
 	{ &plain, "a", "x: 1", "porto_faults_total{container=\"a\",key=\"x\"} 1\n" },
@@ -81,6 +81,26 @@ static void test_samples(void)
 	}
 }
 
+static const struct {
+	const struct prop *row;
+	const char *value, *want;
+} stats[] = {
+	{ &usage, "15", "cpu_usage 15\n" },
+	{ &usage, "", "" },
+	{ &disk, "hw: 8; sda: 7", "io_read[hw] 8\nio_read[sda] 7\n" },
+	{ &disk, "hw: x; sda: 7", "io_read[sda] 7\n" },
+};
+
+static void test_stats(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(stats); i++) {
+		autotext struct text out = {};
+
+		stat_lines(stats[i].row, stats[i].value, strlen(stats[i].value), &out);
+		unit_str(text_str(&out), stats[i].want, stats[i].value);
+	}
+}
+
 /* A row that forgets its unit, or whose name would be taken for another's: the rows that do are named. */
 static void test_table(void)
 {
@@ -105,6 +125,7 @@ int main(void)
 {
 	test_heads();
 	test_samples();
+	test_stats();
 	test_table();
 	return unit_end();
 }
