@@ -56,6 +56,10 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   env       `;` list of NAME=value or NAME (unset), [NAME]; of entries with one NAME the last counts; not empty
  *   strmap    string map "key: text; key: text", sorted, [key]; of equal keys the last counts; empty text removes
  *   bytemap   map "key: size; ...", sorted, [key]
+ *   iolimit   "key: size; key r: size; ...", sorted, [key]; a bare number is that of key fs. The key has no blank or control
+ *             character; after it r or w for one direction; the same key twice is -EINVAL, 0 (and "" by index) removes
+ *   io_policy "" none rt high normal batch idle; u is enum io_policy
+ *   controllers `;` list of cgroup controllers, u is their CG_BITs
  *   ulimit    "type: soft hard; " each entry ends in "; " (3.2); one value sets both; [type] reads "type: soft hard" or
  *             "", takes both forms, "" removes; an unknown type, a type twice in one text, soft above hard: -EINVAL. Kept in m: k type,
  *             v "soft hard" with "unlimited" for infinity
@@ -67,7 +71,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
-	type_ulimit, type_labels, type_virt_mode, type_opt_uint;
+	type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
 extern const struct prop_type type_cpu_policy, type_cpu_set;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
@@ -75,6 +79,8 @@ extern const struct prop_type *const types_all[];
 
 enum virt_mode { VIRT_APP, VIRT_OS, VIRT_JOB, VIRT_HOST, VIRT_MODES };
 extern const char *const virt_mode_names[VIRT_MODES];
+
+enum io_policy { IO_UNSET, IO_NONE, IO_RT, IO_HIGH, IO_NORMAL, IO_BATCH, IO_IDLE, IO_POLICIES };
 
 enum cpu_policy { CPU_NORMAL, CPU_HIGH, CPU_RT, CPU_BATCH, CPU_IDLE, CPU_NOSMT, CPU_ISO, CPU_POLICIES };
 extern const char *const cpu_policy_names[CPU_POLICIES];

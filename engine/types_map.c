@@ -1,4 +1,4 @@
-/* The property types that are maps, kept in struct pairs: strmap, bytemap, ulimit, labels. */
+/* The property types that are maps, kept in struct pairs: strmap, bytemap, iolimit, ulimit, labels. */
 #include "engine/types.h"
 
 #include <sys/resource.h>
@@ -252,6 +252,125 @@ static int bytemap_set_key(const union value *old, const char *key, const char *
 	return map_set_key(old, key, text, *text ? bytes_entry : str_entry, ret);
 }
 
+/* ---- iolimit ---- */
+
+/* "sda   r" -> "sda r"; -EINVAL for what can name no disk: see the law in types.h. */
+static int io_key(const char *key, struct text *out)
+{
+	size_t base = strcspn(key, BLANKS);
+	const char *way = key + base + strspn(key + base, BLANKS);
+
+	for (size_t i = 0; i < base; i++)
+		if ((unsigned char)key[i] < ' ' || key[i] == 0x7f)
+			return -EINVAL;
+	if (base == 0 || (*way && strcmp(way, "r") != 0 && strcmp(way, "w") != 0))
+		return -EINVAL;
+	text_addn(out, key, base);
+	if (*way)
+		text_addf(out, " %s", way);
+	return 0;
+}
+
+/* No limit stays as "0" until double keys have been looked for. */
+static int io_entry(UNUSED const char *key, const char *value, struct text *out)
+{
+	return *value == '-' ? -EINVAL : bytes_entry(key, value, out);
+}
+
+/* The keys in their one form. */
+static int io_keys(struct pairs *m)
+{
+	for (size_t i = 0; i < m->k.n; i++) {
+		autotext struct text key = {};
+		int r = io_key(m->k.p[i], &key);
+		char *s = r == 0 ? text_take(&key) : NULL;
+
+		if (r == 0 && !s)
+			r = -ENOMEM;
+		if (r < 0)
+			return r;
+		free(m->k.p[i]);
+		m->k.p[i] = s;
+	}
+	return 0;
+}
+
+/* The entries of one text, settled; which of two with one key was meant nobody can know. */
+static int io_read(const char *text, struct pairs *m)
+{
+	size_t n;
+	int r;
+
+	if (*text && !strpbrk(text, ":;"))
+		r = entry_add(m, "fs", text, io_entry);
+	else
+		r = entries_read(m, text, io_entry);
+	if (r == 0)
+		r = io_keys(m);
+	n = m->k.n;
+	if (r == 0)
+		r = pairs_settle(m);
+	return r == 0 && m->k.n < n ? -EINVAL : r;
+}
+
+/* The entries of m (taken) over those of old, without those that are 0. */
+static int io_merge(const union value *old, struct pairs *m, int r, union value *ret)
+{
+	union value v = {};
+
+	if (r == 0)
+		r = map_copy(old, &v);
+	for (size_t i = 0; r == 0 && i < m->k.n; i++) {
+		if (strcmp(m->v.p[i], "0") == 0)
+			pairs_unset(&v.m, m->k.p[i]);
+		else
+			r = pairs_set(&v.m, m->k.p[i], m->v.p[i]);
+	}
+	pairs_done(m);
+	if (r == 0)
+		*ret = v;
+	else
+		pairs_done(&v.m);
+	return r;
+}
+
+static int iolimit_append(const union value *old, const char *text, union value *ret)
+{
+	struct pairs m = {};
+
+	return io_merge(old, &m, io_read(text, &m), ret);
+}
+
+static int iolimit_parse(const char *text, union value *ret)
+{
+	return iolimit_append(&(union value){}, text, ret);
+}
+
+static int iolimit_set_key(const union value *old, const char *key, const char *text, union value *ret)
+{
+	autotext struct text k = {};
+	struct pairs m = {};
+	int r;
+
+	text_add(&k, key);
+	r = text_ok(&k);
+	if (r == 0)
+		r = entry_add(&m, trimmed(&k), *text ? text : "0", io_entry);
+	return io_merge(old, &m, r == 0 ? io_keys(&m) : r, ret);
+}
+
+static int iolimit_get_key(const union value *v, const char *key, struct text *out)
+{
+	autotext struct text given = {}, one = {};
+	int r;
+
+	text_add(&given, key);
+	r = text_ok(&given);
+	if (r == 0)
+		r = io_key(trimmed(&given), &one);
+	return r < 0 ? r : map_get_key(v, text_str(&one), out);
+}
+
 /* ---- ulimit ---- */
 
 static const struct {
@@ -479,6 +598,12 @@ const struct prop_type type_bytemap = {
 	.name = "bytemap", .expected = "a map like key: 1M; key: 1G",
 	.parse = bytemap_parse, .format = map_format, .equal = map_equal, .release = map_release, .copy = map_copy,
 	.get_key = map_get_key, .set_key = bytemap_set_key, .append = bytemap_append,
+};
+
+const struct prop_type type_iolimit = {
+	.name = "iolimit", .expected = "one number, or a map like fs: 10M; sda r: 5M; /path w: 1G, each key once, 0 for no limit",
+	.parse = iolimit_parse, .format = map_format, .equal = map_equal, .release = map_release, .copy = map_copy,
+	.get_key = iolimit_get_key, .set_key = iolimit_set_key, .append = iolimit_append,
 };
 
 const struct prop_type type_ulimit = {

@@ -1,0 +1,68 @@
+/* The property types that are words of a table: io_policy, controllers. */
+#include "base/names.h"
+#include "engine/cgroup.h"
+#include "engine/types.h"
+
+static bool u_equal(const union value *a, const union value *b)
+{
+	return a->u == b->u;
+}
+
+static const char *const io_policy_names[IO_POLICIES] = {
+	[IO_UNSET] = "", [IO_NONE] = "none", [IO_RT] = "rt", [IO_HIGH] = "high",
+	[IO_NORMAL] = "normal", [IO_BATCH] = "batch", [IO_IDLE] = "idle",
+};
+
+static int io_policy_parse(const char *text, union value *ret)
+{
+	int i = names_find(io_policy_names, IO_POLICIES, text);
+
+	if (i < 0)
+		return -EINVAL;
+	*ret = (union value){ .u = (uint64_t)i };
+	return 0;
+}
+
+static void io_policy_format(const union value *v, struct text *out)
+{
+	text_add(out, io_policy_names[v->u]);
+}
+
+static int controllers_parse(const char *text, union value *ret)
+{
+	autostrv struct strv names = {};
+	uint64_t bits = 0;
+
+	if (strv_split(text, ';', &names) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < names.n; i++) {
+		enum cg_ctl c = cg_find(names.p[i]);
+
+		if (c == CG_CTLS)
+			return -EINVAL;
+		bits |= CG_BIT(c);
+	}
+	*ret = (union value){ .u = bits };
+	return 0;
+}
+
+static void controllers_format(const union value *v, struct text *out)
+{
+	const char *separator = "";
+
+	for (enum cg_ctl c = 0; c < CG_CTLS; c++)
+		if (v->u & CG_BIT(c)) {
+			text_addf(out, "%s%s", separator, cg_name(c));
+			separator = ";";
+		}
+}
+
+const struct prop_type type_io_policy = {
+	.name = "io_policy", .expected = "none, rt, high, normal, batch or idle, or nothing to have the parent's",
+	.parse = io_policy_parse, .format = io_policy_format, .equal = u_equal,
+};
+
+const struct prop_type type_controllers = {
+	.name = "controllers", .expected = "controllers like memory;cpu;blkio",
+	.parse = controllers_parse, .format = controllers_format, .equal = u_equal,
+};
