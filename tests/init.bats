@@ -349,6 +349,17 @@ NS=pid,mount,ipc,uts
 	lines_are "failed 1 9" "tasks: can't join the cgroup"
 }
 
+@test "ioprio: for porto-init and all it forks; not a class, not a level" {
+	init ioprio 3 0 fork env $PATH_ENV arg ionice exec
+	lines_are "started *" idle
+	init ioprio 2 7 fork env $PATH_ENV arg ionice exec
+	lines_are "started *" "best-effort: prio 7"
+	init ioprio 4 0
+	lines_are "failed 1 71" "ioprio: not a number for this: 4"
+	init ioprio 2 8
+	lines_are "failed 1 71" "ioprio: not a number for this: 8"
+}
+
 @test "setns: joins by a namespace's descriptor" {
 	init -n "$NS" -b slave hostname inner
 	LEFT=${lines[1]#pid }

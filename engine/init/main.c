@@ -21,6 +21,7 @@ const struct init_op init_ops[] = {
 	{ "gid",      1, op_gid },
 	{ "groups",   1, op_groups },
 	{ "hostname", 1, op_hostname },
+	{ "ioprio",   2, op_ioprio },
 	{ "oom_adj",  1, op_oom_adj },
 	{ "open",     3, op_open },
 	{ "pivot",    0, op_pivot },

@@ -39,6 +39,7 @@
  * sys         -                   /sys read-only in a new root (bind of the old one if a mount of sysfs is refused)
  * readonly    -                   remounts the new root read-only
  * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
+ * ioprio      class level         ioprio_set(2) of this process: what it forks has the same
  * oom_adj     n                   /proc/self/oom_score_adj
  * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
  *                                 "explicit": refused is a failure with the reason

@@ -1,7 +1,9 @@
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "engine/init/init.h"
 
@@ -35,6 +37,17 @@ int op_hostname(struct init *in, char **arg)
 {
 	if (sethostname(arg[0], strlen(arg[0])))
 		return init_fail_path(in, errno, "", arg[0]);
+	return 0;
+}
+
+int op_ioprio(struct init *in, char **arg)
+{
+	unsigned long class, level;
+
+	if (init_number(in, arg[0], 10, IOPRIO_CLASS_IDLE, &class) || init_number(in, arg[1], 10, IOPRIO_NR_LEVELS - 1, &level))
+		return -1;
+	if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, (int)(class << IOPRIO_CLASS_SHIFT | level)))
+		return init_fail_sys(in, errno, "can't set the priority");
 	return 0;
 }
 
