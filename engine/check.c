@@ -365,6 +365,7 @@ int write_task_cred(struct change *c)
 
 static int controllers_mask(struct change *c, const char *text, unsigned *mask)
 {
+	static const char *const unused[] = { "net_cls", "perf_event", "systemd" }; /* names of upstream's */
 	autostrv struct strv names = {};
 
 	if (strv_split(text, ';', &names) < 0)
@@ -373,6 +374,8 @@ static int controllers_mask(struct change *c, const char *text, unsigned *mask)
 	for (size_t i = 0; i < names.n; i++) {
 		enum cg_ctl ctl = cg_find(names.p[i]);
 
+		if (names_find(unused, ARRAY_LEN(unused), names.p[i]) >= 0)
+			return err_set(c->err, ERR_NotSupported, "controllers: containers have no cgroup of %s here", names.p[i]);
 		if (ctl == CG_CTLS)
 			return err_set(c->err, ERR_InvalidValue, "controllers: unknown controller '%.100s'", names.p[i]);
 		if (!(cg_available(c->ct->e->cgroups) & CG_BIT(ctl)))
@@ -383,6 +386,21 @@ static int controllers_mask(struct change *c, const char *text, unsigned *mask)
 	return 0;
 }
 
+/* What was set back to what it is without being set. */
+static bool is_default(const struct ct *ct, int prop)
+{
+	const struct prop_type *t = props[prop].type;
+	union value def = {};
+	bool same;
+
+	if (props[prop].def != NULL && t->parse(props[prop].def, &def) < 0)
+		return false;
+	same = t->equal(&ct->val[prop], &def);
+	if (t->release != NULL)
+		t->release(&def);
+	return same;
+}
+
 int write_controllers(struct change *c)
 {
 	unsigned mask = 0, needed = CG_BIT(CG_TRACK);
@@ -391,7 +409,7 @@ int write_controllers(struct change *c)
 	int r;
 
 	for (int i = 0; i < PROP_COUNT; i++)
-		if (props[i].type != NULL && prop_is_set(ct, i))
+		if (props[i].type != NULL && prop_is_set(ct, i) && !is_default(ct, i))
 			needed |= props[i].ctls;
 	r = controllers_mask(c, c->key != NULL ? c->key : c->text, &mask);
 	if (r < 0)

@@ -180,6 +180,7 @@ struct engine {
 	const struct engine_events *events;
 	void *events_arg;
 	struct cgroups *cgroups;
+	unsigned default_controllers; /* CG_BITs that first-level containers have besides the usual ones */
 	struct ct *root;
 	struct ct *by_id[CT_HASH], *by_name[CT_HASH], *by_pid[CT_HASH];
 	struct ct *dying;     /* destroying, by next */
@@ -270,6 +271,10 @@ bool ct_has_root(const struct ct *ct); /* a chroot of its own */
 uint64_t ct_oom_kills(struct ct *ct);       /* of this life */
 uint64_t ct_oom_kills_total(struct ct *ct); /* with past lives and children */
 unsigned ct_controllers(const struct ct *ct); /* what it gets at a start: by level, by hand, by its properties */
+
+/* controllers.c: by cgroup version and configuration; a line of `portod check` for those that the host lacks. */
+unsigned controllers_default(const struct config *conf, const struct cgroups *g);
+void controllers_check(const struct config *conf, const struct cgroups *g, struct text *out);
 
 /* features.c */
 int features_format(struct cgroups *g, struct text *out);

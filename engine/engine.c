@@ -119,6 +119,7 @@ static int set_up(struct engine *e, struct err *err)
 	r = cg_open(e->conf->daemon_cgroup_root, e->conf->daemon_cgroup_v2, &e->cgroups, err);
 	if (r < 0)
 		return r;
+	e->default_controllers = controllers_default(e->conf, e->cgroups);
 	r = save_open(e, err);
 	if (r < 0)
 		return r;

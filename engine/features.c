@@ -79,6 +79,7 @@ int engine_check(const struct config *conf, struct text *out)
 		return r;
 	}
 	missing += features_format(g, out);
+	controllers_check(conf, g, out);
 	missing += __builtin_popcount(need & ~cg_available(g));
 	cg_close(g);
 	return missing;

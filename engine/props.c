@@ -114,6 +114,17 @@ int prop_read(struct ct *ct, int prop, const char *key, struct text *out, struct
 	return r < 0 ? err_set(err, ERR_InvalidProperty, "%s[%s]: no such index", p->name, key) : 0;
 }
 
+static int lacks_controller(struct change *c)
+{
+	const struct prop *p = &props[c->prop];
+	unsigned missing = p->ctls & ~c->ct->cg.own;
+	const char *name = missing != 0 ? cg_name((enum cg_ctl)__builtin_ctz(missing)) : "";
+
+	return err_set(c->err, ERR_NotSupported,
+		       "%s: container %s was started without a %s cgroup of its own: stop it and set this then, or have %s in "
+		       "container.default_controllers", p->name, c->ct->name, name, name);
+}
+
 /* Rule 4 of PROPERTIES.md 2, up to the value itself. */
 static int check_writable(struct change *c)
 {
@@ -132,8 +143,7 @@ static int check_writable(struct change *c)
 		return err_set(c->err, ERR_InvalidState, "%s: cannot be changed in state %s", p->name,
 			       ct_state_names[ct->state]);
 	if (ct->state != CT_STOPPED && (p->ctls & ~ct->cg.own) != 0)
-		return err_set(c->err, ERR_NotSupported, "%s: the container was started without the controller: stop it first",
-			       p->name);
+		return lacks_controller(c);
 	return 0;
 }
 

@@ -307,9 +307,7 @@ unsigned ct_controllers(const struct ct *ct)
 	unsigned mask = ct->controllers | CG_BIT(CG_TRACK) | CG_BIT(CG_CPUACCT);
 
 	if (ct->level <= 1)
-		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS) |
-			/* on v2 it is the same directory anyway */
-			(cg_is_v2(ct->e->cgroups, CG_CPUSET) ? CG_BIT(CG_CPUSET) : 0);
+		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS) | ct->e->default_controllers;
 	return mask & cg_available(ct->e->cgroups);
 }
 
