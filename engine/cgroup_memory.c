@@ -260,28 +260,6 @@ void cg_memory_reclaim(int fd)
 	close(fd);
 }
 
-/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345" and the same with full, a line each. */
-static uint64_t pressure_total(const char *text, const char *word)
-{
-	const char *line = strstr(text, word);
-	const char *total = line ? strstr(line, "total=") : NULL;
-	return total ? strtoull(total + 6, NULL, 10) : 0;
-}
-
-int cg_memory_pressure(struct cgroups *g, const struct cg *c, uint64_t *some, uint64_t *full)
-{
-	char buf[512];
-	if (!g->h[0].drv->v2)
-		return -EOPNOTSUPP;
-	ssize_t n = c ? cg_read(&g->h[0], c->path, "memory.pressure", buf, sizeof(buf))
-		      : file_read_small(AT_FDCWD, "/proc/pressure/memory", buf, sizeof(buf));
-	if (n < 0)
-		return if_there((int)n);
-	*some = pressure_total(buf, "some ");
-	*full = pressure_total(buf, "full ");
-	return 0;
-}
-
 /* ---- out of memory ---- */
 
 int cg_oom_hits(struct cgroups *g, const struct cg *c, uint64_t *ret)

@@ -50,9 +50,6 @@ int cg_memory_pressurize(struct cgroups *g, const struct cg *c, uint64_t bytes, 
 /* Asks the kernel to take all back; what is dirty or in use stays. Closes fd. */
 void cg_memory_reclaim(int fd);
 
-/* Time lost for lack of memory: some: of any task, full: of all at once; microseconds, of c's own v2 cgroup; c NULL: the host's. */
-int cg_memory_pressure(struct cgroups *g, const struct cg *c, uint64_t *some, uint64_t *full);
-
 /* How often the limit of c itself was hit for good; v2 alone: v1 has no such counter (failcnt stays 0 on some kernels). */
 int cg_oom_hits(struct cgroups *g, const struct cg *c, uint64_t *ret);
 /*

@@ -16,8 +16,10 @@
 #include "base/text.h"
 #include "engine/birth.h"
 #include "engine/cgroup.h"
+#include "engine/cgroup_io.h"
 #include "engine/cgroup_memory.h"
 #include "engine/config.h"
+#include "engine/disks.h"
 #include "engine/engine.h"
 #include "engine/notes.h"
 #include "engine/props.h"
@@ -170,6 +172,16 @@ struct ct {
 	char *error;          /* "NUMBER Kind:(text)" or NULL */
 };
 
+/* read_io.c: what the IO counters of a container said, and names of disks, in this round. */
+struct io_seen {
+	uint64_t round;
+	uint32_t ct;
+	int result;
+	struct cg_io_counts counts; /* owned */
+	struct disk disks[16];
+	unsigned known;
+};
+
 #define CT_HASH 4096u
 #define LAST_ERRORS 64u
 #define UNDOS 16u
@@ -206,6 +218,7 @@ struct engine {
 	struct last_error { uid_t uid; pid_t pid; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
 	struct undo { uint32_t ct; uint64_t cookie; struct snapshot before; } undo[UNDOS]; /* cookie 0: free */
 	unsigned undo_next;
+	struct io_seen io_seen;
 	uint64_t round, rounds; /* of reading counters (metrics.c): the present one, 0: none; and how many there were */
 	struct counters { uint64_t created, started, start_failed, destroyed, died, oom, respawned, errors; } counters;
 	int restored, adopted, swept;

@@ -208,6 +208,7 @@ void engine_free(struct engine *e)
 		snapshot_done(&e->undo[i].before);
 	if (e->cgroups != NULL)
 		cg_close(e->cgroups);
+	free(e->io_seen.counts.disk);
 	free(e);
 }
 

@@ -9,6 +9,8 @@
 #include "base/fd.h"
 #include "base/units.h"
 #include "engine/cpu.h"
+#include "engine/ct.h"
+#include "engine/io.h"
 
 #define FDS_WANTED 16384
 
@@ -42,6 +44,7 @@ int features_format(struct cgroups *g, struct text *out)
 	else
 		text_add(out, "ulimit: yes\n");
 	features_cpu(g, out);
+	io_features(g, out);
 	text_addf(out, "pressure: %s\n", readable("/proc/pressure/cpu") ? "yes" : "missing: the kernel has no PSI or it is off (psi=1)");
 	text_addf(out, "pid namespaces: %s\n", readable("/proc/self/ns/pid") ? "yes" : "missing");
 	missing += !readable("/proc/self/ns/pid");

@@ -13,6 +13,12 @@
 #define WRITE_HOOK(name) int name(struct change *c)
 #define LACKS_HOOK(name) const char *name(const struct cgroups *g)
 
+/* For the read of what has no keys: 0, or InvalidValue if there is one. */
+static inline int no_index(const char *key, struct err *err, const char *name)
+{
+	return key == NULL ? 0 : err_set(err, ERR_InvalidValue, "Invalid subscript for property %s", name);
+}
+
 READ_HOOK(read_absolute_name);
 READ_HOOK(read_absolute_namespace);
 READ_HOOK(read_cgroups);
@@ -43,6 +49,13 @@ READ_HOOK(read_exit_code);
 READ_HOOK(read_exit_status);
 READ_HOOK(read_group);
 READ_HOOK(read_id);
+READ_HOOK(read_io_ops);
+READ_HOOK(read_io_pressure);
+READ_HOOK(read_io_read);
+READ_HOOK(read_io_read_ops);
+READ_HOOK(read_io_time);
+READ_HOOK(read_io_write);
+READ_HOOK(read_io_write_ops);
 READ_HOOK(read_isolate);
 READ_HOOK(read_knob);
 READ_HOOK(read_labels);
@@ -82,6 +95,10 @@ CHECK_HOOK(check_cpu_policy);
 CHECK_HOOK(check_cpu_set);
 CHECK_HOOK(check_cpu_weight);
 CHECK_HOOK(check_group);
+CHECK_HOOK(check_io_guarantee);
+CHECK_HOOK(check_io_limit);
+CHECK_HOOK(check_io_policy);
+CHECK_HOOK(check_io_weight);
 CHECK_HOOK(check_isolate);
 CHECK_HOOK(check_labels);
 CHECK_HOOK(check_never);
@@ -103,6 +120,10 @@ APPLY_HOOK(apply_cpu_period);
 APPLY_HOOK(apply_cpu_policy);
 APPLY_HOOK(apply_cpu_set);
 APPLY_HOOK(apply_cpu_weight);
+APPLY_HOOK(apply_io_limit);
+APPLY_HOOK(apply_io_ops_limit);
+APPLY_HOOK(apply_io_policy);
+APPLY_HOOK(apply_io_weight);
 APPLY_HOOK(apply_thread_limit);
 APPLY_HOOK(apply_ulimit);
 

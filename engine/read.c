@@ -9,18 +9,12 @@
 #include "engine/ct.h"
 #include "engine/env.h"
 #include "engine/hooks.h"
+#include "engine/io.h"
 #include "engine/output.h"
 #include "engine/run.h"
 
 #define NSEC UINT64_C(1000000000)
 #define EXIT_CODE_OOM (-99)
-
-static int no_index(const char *key, struct err *err, const char *name)
-{
-	if (key == NULL)
-		return 0;
-	return err_set(err, ERR_InvalidValue, "Invalid subscript for property %s", name);
-}
 
 #define NO_INDEX(name) \
 	do { \
@@ -384,6 +378,7 @@ int read_taint(struct ct *ct, const char *key, struct text *out, struct err *err
 		text_addf(out, "%svirt_mode host: no isolation at all", out->len > 0 ? "\n" : "");
 	else if (ct->task_uid == 0 && !ct_has_root(ct))
 		text_addf(out, "%sruns as root on the host's filesystem", out->len > 0 ? "\n" : "");
+	io_taint(ct, out);
 	return 0;
 }
 

@@ -11,11 +11,6 @@
 
 #define NSEC UINT64_C(1000000000)
 
-static int no_index(const char *key, struct err *err, const char *name)
-{
-	return key == NULL ? 0 : err_set(err, ERR_InvalidValue, "Invalid subscript for property %s", name);
-}
-
 static void add_u64(struct text *out, uint64_t v)
 {
 	text_addu(out, v);

@@ -7,11 +7,6 @@
 #include "engine/cpu.h"
 #include "engine/hooks.h"
 
-static int no_index(const char *key, struct err *err, const char *name)
-{
-	return key == NULL ? 0 : err_set(err, ERR_InvalidValue, "Invalid subscript for property %s", name);
-}
-
 static int give_cores(const char *key, const char *name, uint64_t nsec, struct text *out, struct err *err)
 {
 	int r = no_index(key, err, name);
@@ -103,49 +98,6 @@ int read_cpu_throttled(struct ct *ct, const char *key, struct text *out, struct 
 			return err_sys(err, -r, "cpu_throttled");
 	}
 	text_addf(out, "%llu", (unsigned long long)nsec);
-	return 0;
-}
-
-static int pressure(struct ct *ct, const char *name, uint64_t *some, uint64_t *full, struct err *err)
-{
-	const struct ct *home = ct;
-	int r;
-
-	while (home->cg.path == NULL && home->parent != NULL) /* a job lives in its parent's cgroup */
-		home = home->parent;
-	if (home != ct)
-		return err_set_no(err, ERR_NotSupported, ENODATA, "%s: the container has no cgroup of its own", name);
-	r = cg_pressure(ct->e->cgroups, ct_is_root(ct) ? NULL : &ct->cg, "cpu.pressure", some, full);
-	if (r == -EOPNOTSUPP)
-		return err_set(err, ERR_NotSupported, "%s: needs cgroup v2 and a kernel with PSI that is on (psi=1)", name);
-	return r < 0 ? err_sys(err, -r, "%s", name) : 0;
-}
-
-int read_cpu_wait(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	uint64_t some = 0, full = 0;
-	int r = no_index(key, err, "cpu_wait");
-
-	if (r == 0)
-		r = pressure(ct, "cpu_wait", &some, &full, err);
-	if (r == 0)
-		text_addf(out, "%llu", (unsigned long long)some * 1000);
-	return r;
-}
-
-int read_cpu_pressure(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	uint64_t some = 0, full = 0;
-	int r = pressure(ct, "cpu_pressure", &some, &full, err);
-
-	if (r < 0)
-		return r;
-	if (key == NULL)
-		text_addf(out, "full: %llu; some: %llu", (unsigned long long)full, (unsigned long long)some);
-	else if (strcmp(key, "some") == 0 || strcmp(key, "full") == 0)
-		text_addf(out, "%llu", (unsigned long long)(key[0] == 's' ? some : full));
-	else
-		return err_set(err, ERR_InvalidProperty, "cpu_pressure[%.50s]: expected some or full", key);
 	return 0;
 }
 

@@ -8,11 +8,6 @@
 #include "engine/hooks.h"
 #include "engine/memory.h"
 
-static int no_index(const char *key, const char *name, struct err *err)
-{
-	return key == NULL ? 0 : err_set(err, ERR_InvalidValue, "Invalid subscript for property %s", name);
-}
-
 static void add_u64(struct text *out, uint64_t v)
 {
 	text_addf(out, "%llu", (unsigned long long)v);
@@ -29,7 +24,7 @@ static int need_own(struct ct *ct, enum cg_ctl ctl, const char *name, struct err
 /* What all readers of one number begin with. */
 static int begin(struct ct *ct, enum cg_ctl ctl, const char *key, const char *name, struct err *err)
 {
-	int r = no_index(key, name, err);
+	int r = no_index(key, err, name);
 
 	return r < 0 ? r : need_own(ct, ctl, name, err);
 }
@@ -165,7 +160,7 @@ int write_memory_peak(struct change *c)
 
 int read_memory_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	int r = no_index(key, "memory_limit", err);
+	int r = no_index(key, err, "memory_limit");
 
 	if (r == 0)
 		add_u64(out, ct_is_root(ct) ? memory_total() : memory_limit(ct));
@@ -175,7 +170,7 @@ int read_memory_limit(struct ct *ct, const char *key, struct text *out, struct e
 int read_memory_limit_total(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	uint64_t total = memory_total();
-	int r = no_index(key, "memory_limit_total", err);
+	int r = no_index(key, err, "memory_limit_total");
 
 	for (const struct ct *it = ct; !ct_is_root(it); it = it->parent)
 		if (memory_limit(it) != 0)
@@ -187,7 +182,7 @@ int read_memory_limit_total(struct ct *ct, const char *key, struct text *out, st
 
 int read_memory_guarantee_total(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	int r = no_index(key, "memory_guarantee_total", err);
+	int r = no_index(key, err, "memory_guarantee_total");
 
 	if (r == 0)
 		add_u64(out, memory_guarantee_total(ct));
@@ -210,7 +205,7 @@ static uint64_t host_huge(const char *file)
 int read_hugetlb_limit(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	uint64_t v = ct->val[PROP_hugetlb_limit].u;
-	int r = no_index(key, "hugetlb_limit", err);
+	int r = no_index(key, err, "hugetlb_limit");
 
 	if (r < 0)
 		return r;
@@ -234,24 +229,6 @@ int read_hugetlb_usage(struct ct *ct, const char *key, struct text *out, struct 
 	if (r < 0)
 		return err_sys(err, -r, "hugetlb_usage");
 	add_u64(out, v);
-	return 0;
-}
-
-/* ---- pressure ---- */
-
-int read_memory_pressure(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	uint64_t some, full;
-	int r = no_index(key, "memory_pressure", err);
-
-	if (r < 0)
-		return r;
-	if (ct->cg.path == NULL)
-		return err_set_no(err, ERR_InvalidState, ENODATA, "memory_pressure: a job has no cgroup of its own");
-	r = cg_memory_pressure(ct->e->cgroups, ct_is_root(ct) ? NULL : &ct->cg, &some, &full);
-	if (r < 0)
-		return err_sys(err, -r, "memory_pressure");
-	text_addf(out, "full: %llu; some: %llu", (unsigned long long)full, (unsigned long long)some);
 	return 0;
 }
 

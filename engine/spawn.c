@@ -14,6 +14,7 @@
 #include "engine/env.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
+#include "engine/io.h"
 #include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
@@ -285,6 +286,18 @@ static int add_command(struct spawn *s, struct err *err)
 	return 0;
 }
 
+static void add_ioprio(struct spawn *s)
+{
+	int class, level;
+	char word[8];
+
+	if (!io_priority(s->ct, &class, &level))
+		return;
+	op_num(s, "ioprio", class);
+	snprintf(word, sizeof(word), "%d", level);
+	op(s, word);
+}
+
 static int build_ops(struct spawn *s, struct err *err)
 {
 	int r = add_cgroups(s);
@@ -295,6 +308,7 @@ static int build_ops(struct spawn *s, struct err *err)
 	r = add_rlimits(s);
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");
+	add_ioprio(s);
 	if (!s->ct->is_meta) {
 		r = add_command(s, err);
 		if (r < 0)

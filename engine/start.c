@@ -6,6 +6,7 @@
 #include "engine/cred.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/io.h"
 #include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
@@ -109,9 +110,11 @@ static int step_work(struct ct *ct, uint64_t cookie, struct err *err)
 
 static int step_limits(struct ct *ct, uint64_t cookie, struct err *err)
 {
-	int r = ct->op_respawn || !ct->has_cg ? 0 : props_apply_all(ct, err);
+	int r = 0;
 
 	(void)cookie;
+	if (ct->has_cg)
+		r = ct->op_respawn ? io_limits_again(ct, err) : props_apply_all(ct, err);
 	if (r == 0)
 		oom_begin(ct);
 	return r;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/io.h"
 #include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
@@ -160,8 +161,11 @@ void kill_all(struct ct *ct)
 		return;
 	(void)cg_kill(ct->e->cgroups, &ct->cg);
 	ct->cg_killed = true;
-	for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it))
+	io_limits_lift(ct);
+	for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it)) {
 		it->cg_killed = true;
+		io_limits_lift(it);
+	}
 }
 
 int take_down(struct ct *ct)

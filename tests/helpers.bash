@@ -201,6 +201,9 @@ test_purge() {
 	while path=$(awk -v dir="$dir/" 'index($5, dir) == 1 { p = $5 } END { print p }' /proc/self/mountinfo) && [ -n "$path" ]; do
 		umount -l "$path" || break
 	done
+	for path in /sys/block/loop*/loop/backing_file; do
+		! grep -qsF "$dir/" "$path" || losetup -d "/dev/$(cut -d/ -f4 <<<"$path")" || :
+	done
 	for cg in $(cgroup_roots "${dir##*/}"); do
 		for ((try = 0; try < 100 * PORTO_SLOW; try++)); do
 			[ ! -e "$cg" ] || cgroup_purge "$cg" || { sleep 0.1; continue; }

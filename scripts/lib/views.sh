@@ -108,7 +108,7 @@ show_all() {
 	! [ -t 1 ] || terminal=1
 	properties=$(cut -f 1 "$root/.porto/properties" | grep -vx -e stdout -e stderr)
 	if [ -n "$only_real" ]; then
-		properties=$(awk 'NR == FNR { all[$1]; next } $1 in all { print $1 }' \
+		properties=$(awk 'NR == FNR { all[$1]; next } { sub(/\[.*/, "", $1) } $1 in all { print $1 }' \
 			"$root/.porto/properties" "$ct/spec" "$ct/stat" 2>/dev/null | LC_ALL=C sort -u)
 	fi
 	take "$ct/state" || {
