@@ -535,7 +535,7 @@ ratio() {
 	ct_start a 'command=sleep 1000'
 	prop_is a 'controllers[cpuset]' false
 	want_errno EOPNOTSUPP put a/cpu_set 0
-	error_says a 'cpu_set: the container was started without the controller'
+	error_says a 'cpu_set: container a was started without a cpuset cgroup'
 	put a/state stop
 	put a/cpu_set 0
 	prop_is a 'controllers[cpuset]' true
@@ -559,7 +559,7 @@ ratio() {
 	prop_is b cpu_throttled 0
 	[ "$(prop b cpu_wait)" -lt "$(prop a cpu_wait)" ]
 	grep -q '^cpu_throttled [1-9]' "$PORTO_ROOT/a/stat"
-	grep -q '^porto_cpu_wait_total{container="a"} [1-9]' "$PORTO_ROOT/.porto/metrics"
+	grep -q '^porto_cpu_wait_seconds_total{container="a"} [0-9.]*[1-9]' "$PORTO_ROOT/.porto/metrics"
 	prop / cpu_wait
 	prop / cpu_pressure
 }

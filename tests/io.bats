@@ -130,7 +130,7 @@ WRITE='command=dd if=/dev/zero of=/dev/LOOP bs=64k count=192 oflag=direct'
 	prop a stat | grep -Fx "io_read[$LOOP] $((3 * MIB))"
 	prop a stat | grep -qE '^io_ops\[hw\] [0-9]+$'
 	prop .porto metrics >"$BATS_TEST_TMPDIR/metrics"
-	grep -Fx "porto_io_write_total{container=\"a\",disk=\"$LOOP\"} $MIB" "$BATS_TEST_TMPDIR/metrics"
+	grep -Fx "porto_io_write_bytes_total{container=\"a\",disk=\"$LOOP\"} $MIB" "$BATS_TEST_TMPDIR/metrics"
 	[ "$(grep -c 'disk="hw"' "$BATS_TEST_TMPDIR/metrics")" = 0 ]
 	"$PORTOCTL" get -r a | grep -E "^io_write = .*$LOOP: "
 }
