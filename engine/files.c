@@ -122,9 +122,11 @@ static uint64_t large_size(struct ct *ct, int file)
 
 	if (file == PROP_spec)
 		props_spec(ct, &t);
+	else if (file == PROP_README)
+		(void)read_readme(ct, NULL, &t, NULL);
 	else if (props[file].type == &type_text || props[file].type == &type_labels || props[file].type == &type_env)
 		(void)prop_read(ct, file, NULL, &t, NULL);
-	return MAX(t.len + 1, SHORT_SIZE);
+	return MAX(t.len + (file != PROP_README), SHORT_SIZE); /* values get a newline */
 }
 
 static void ct_file_attr(struct ct *ct, int file, struct engine_attr *ret)

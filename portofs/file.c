@@ -165,7 +165,7 @@ static void read_text(fuse_req_t req, const struct node *n, const struct park_ar
 		poll_seen(fs, args->fh);
 	if ((n->flags & FILE_BLOCKS) && !park_room(fs))
 		r = err_set(&err, ERR_ResourceNotAvailable, "too many readers are waiting");
-	if (r == 0)
+	if (r == 0 && !(node_size_is_guess(n) && peek_take(fs, fuse_req_ctx(req)->pid, node_id(n), &text)))
 		r = engine_read(fs->engine, &who, fs->cookie, &n->at, &text, &err);
 	if (r == 0)
 		r = text_ok(&text);
@@ -179,6 +179,25 @@ static void read_text(fuse_req_t req, const struct node *n, const struct park_ar
 		fs_reply_slice(req, text_str(&text), text.len, args->size, args->off);
 		snap_put(fs, args->fh, &text);
 	}
+}
+
+void fs_true_size(fuse_req_t req, const struct node *n, const struct fuse_file_info *fi, struct stat *st)
+{
+	pid_t pid = fuse_req_ctx(req)->pid;
+	struct engine_cred who = fs_caller(req);
+	autotext struct text text = {};
+	struct fs *fs = fs_of(req);
+	const struct text *have = fi ? snap_get(fs, fi->fh) : NULL;
+	struct err err = {};
+
+	if (!have)
+		have = peek_get(fs, pid, node_id(n));
+	if (!have && engine_read(fs->engine, &who, fs->cookie, &n->at, &text, &err) == 0 && text_ok(&text) == 0) {
+		peek_put(fs, pid, node_id(n), &text);
+		have = &fs->peek.text;
+	}
+	if (have)
+		st->st_size = (off_t)have->len;
 }
 
 void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -34,6 +34,13 @@ struct snapshot {
 	struct text text;
 };
 
+/* What was read to tell its length: read again at once by the same process, it is the same. */
+struct peek {
+	pid_t pid;
+	uint64_t ino, made; /* clock_mono() */
+	struct text text;
+};
+
 /* engine file number -> number in shm names[], and back. */
 struct file_names {
 	size_t files;
@@ -69,6 +76,7 @@ struct fs {
 	struct file_names names[ENGINE_DIRS];
 	struct snapshot snapshots[SNAPSHOTS];
 	size_t snapshot_bytes;
+	struct peek peek;
 };
 
 static inline struct fs *fs_of(fuse_req_t req)
@@ -99,6 +107,9 @@ void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+struct node;
+/* Puts the length of the text of a file that has it anew at each read (node_size_is_guess) into st. fi: NULL without handle. */
+void fs_true_size(fuse_req_t req, const struct node *n, const struct fuse_file_info *fi, struct stat *st);
 void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -128,5 +139,8 @@ void poll_wake_all(struct fs *fs);
 const struct text *snap_get(struct fs *fs, uint64_t fh); /* NULL: none, or lost */
 void snap_put(struct fs *fs, uint64_t fh, struct text *text); /* takes the text */
 void snap_drop(struct fs *fs, uint64_t fh);
+const struct text *peek_get(struct fs *fs, pid_t pid, uint64_t ino); /* NULL: none, or too old */
+void peek_put(struct fs *fs, pid_t pid, uint64_t ino, struct text *text); /* takes the text */
+bool peek_take(struct fs *fs, pid_t pid, uint64_t ino, struct text *ret);
 
 #endif

@@ -332,9 +332,15 @@ int node_stat(struct fs *fs, const struct node *n, struct stat *ret)
 	return 0;
 }
 
+/* Long, and new at each read: who reads to the end it was told (tail, sendfile) needs the true one. */
+bool node_size_is_guess(const struct node *n)
+{
+	return n->kind != NODE_DIR && n->at.dir == DIR_DAEMON && (n->flags & FILE_LARGE);
+}
+
 double node_attr_timeout(const struct node *n)
 {
-	return n->flags & FILE_STREAM ? 0 : TIMEOUT_ATTR;
+	return n->flags & FILE_STREAM || node_size_is_guess(n) ? 0 : TIMEOUT_ATTR;
 }
 
 int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret)

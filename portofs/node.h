@@ -43,6 +43,7 @@ bool node_has(const struct engine_file *file, uint32_t ct);
 /* st_ino is the same for a file whatever its counter or place. */
 int node_stat(struct fs *fs, const struct node *n, struct stat *ret);
 int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret);
+bool node_size_is_guess(const struct node *n); /* fs_true_size knows better */
 double node_attr_timeout(const struct node *n);
 
 /* An open handle keeps the name behind a NODE_KEY. */

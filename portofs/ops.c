@@ -26,6 +26,8 @@ static void reply_entry(fuse_req_t req, const struct node *n)
 	struct fuse_entry_param e;
 	int r = node_entry(fs_of(req), n, &e);
 
+	if (r == 0 && node_size_is_guess(n))
+		fs_true_size(req, n, NULL, &e.attr);
 	if (r < 0)
 		fs_refuse(req, r, NULL);
 	else
@@ -47,18 +49,20 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		reply_entry(req, &n);
 }
 
-static void reply_attr(fuse_req_t req, const struct node *n)
+static void reply_attr(fuse_req_t req, const struct node *n, const struct fuse_file_info *fi)
 {
 	struct stat st;
 	int r = node_stat(fs_of(req), n, &st);
 
+	if (r == 0 && node_size_is_guess(n))
+		fs_true_size(req, n, fi, &st);
 	if (r < 0)
 		fs_refuse(req, r, NULL);
 	else
 		fuse_reply_attr(req, &st, node_attr_timeout(n));
 }
 
-static void op_getattr(fuse_req_t req, fuse_ino_t ino, UNUSED struct fuse_file_info *fi)
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct node n;
 	int r = node_of_id(fs_of(req), ino, &n);
@@ -66,7 +70,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, UNUSED struct fuse_file_i
 	if (r < 0)
 		fs_refuse(req, r, NULL);
 	else
-		reply_attr(req, &n);
+		reply_attr(req, &n, fi);
 }
 
 static int change_owner(fuse_req_t req, const struct node *n, const struct stat *want, int which, struct err *err)
@@ -100,7 +104,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *want, int wh
 	if (r < 0)
 		fs_refuse(req, r, &err);
 	else
-		reply_attr(req, &n);
+		reply_attr(req, &n, NULL);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -2,9 +2,11 @@
  * What a handle reads is taken at its read from offset 0 and kept until it is closed: the parts of a long text fit, and
  * a second read that only looks for the end asks the engine nothing. A cache: what is lost is made again.
  */
+#include "base/proc.h"
 #include "portofs/fs.h"
 
 #define SNAPSHOT_BYTES (4u << 20)
+#define PEEK_NSEC UINT64_C(200000000)
 
 static void drop(struct fs *fs, struct snapshot *s)
 {
@@ -70,4 +72,27 @@ void snap_drop(struct fs *fs, uint64_t fh)
 
 	if (s)
 		drop(fs, s);
+}
+
+const struct text *peek_get(struct fs *fs, pid_t pid, uint64_t ino)
+{
+	const struct peek *p = &fs->peek;
+
+	return p->made && p->pid == pid && p->ino == ino && clock_mono() - p->made < PEEK_NSEC ? &p->text : NULL;
+}
+
+void peek_put(struct fs *fs, pid_t pid, uint64_t ino, struct text *text)
+{
+	text_done(&fs->peek.text);
+	fs->peek = (struct peek){ .pid = pid, .ino = ino, .made = clock_mono(), .text = *text };
+	*text = (struct text){};
+}
+
+bool peek_take(struct fs *fs, pid_t pid, uint64_t ino, struct text *ret)
+{
+	if (!peek_get(fs, pid, ino))
+		return false;
+	*ret = fs->peek.text;
+	fs->peek = (struct peek){};
+	return true;
 }

@@ -287,3 +287,18 @@ to_background() {
 	rmdir "$PORTO_ROOT/b"
 	wait_for 'grep -q "No such file" "$BATS_TEST_TMPDIR/w3"'
 }
+
+@test "long texts that are new at each read have their true size, so that nobody stops before the end or seeks past it" {
+	local file
+	for file in README .porto/{config,containers,features,metrics,properties} '.porto/metrics[openmetrics]'; do
+		cat "$PORTO_ROOT/$file" >"$TEST_DIR/whole"
+		[ "$(stat -c %s "$PORTO_ROOT/$file")" -gt 0 ] || [ ! -s "$TEST_DIR/whole" ] || fail "$file"
+		[ "$(wc -c <"$PORTO_ROOT/$file")" -eq "$(cat "$PORTO_ROOT/$file" | wc -c)" ] || [[ $file == *metrics* ]] || fail "$file: wc"
+		[ "$(tail -n 1 "$PORTO_ROOT/$file")" = "$(tail -n 1 "$TEST_DIR/whole")" ] || fail "$file: tail -n"
+		[ "$(tail -c 9 "$PORTO_ROOT/$file")" = "$(tail -c 9 "$TEST_DIR/whole")" ] || fail "$file: tail -c"
+		cp "$PORTO_ROOT/$file" "$TEST_DIR/copy"
+		[ "$(tail -n 1 "$TEST_DIR/copy")" = "$(tail -n 1 "$TEST_DIR/whole")" ] || fail "$file: cp"
+		# sendfile(2), as busybox's cat uses it, ends at the size
+		[ "$(busybox cat "$PORTO_ROOT/$file" | tail -n 1)" = "$(tail -n 1 "$TEST_DIR/whole")" ] || fail "$file: sendfile"
+	done
+}
