@@ -155,6 +155,10 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 			if [ -n "$want" ]; then
 				want_errno "$want" put "c/$name" "$value" || fail "$name in $state"
 				error_says c '8 InvalidState:('
+			elif [ "$name $state" = 'ulimit starting' ]; then
+				# its tasks are being given the old one
+				want_errno EBUSY put "c/$name" "$value" || fail "$name in $state"
+				error_says c '15 Busy:('
 			else
 				put "c/$name" "$value" || fail "$name in $state: $(prop c error)"
 			fi
