@@ -86,6 +86,22 @@ int fsm_join(struct ct *ct, uint64_t cookie, uint32_t child)
 	return 0;
 }
 
+void fsm_leave(struct ct *ct, uint32_t child)
+{
+	struct op_waiter **p = &ct->op_waiters;
+
+	while (*p != NULL) {
+		struct op_waiter *w = *p;
+
+		if (w->child != child) {
+			p = &w->next;
+			continue;
+		}
+		*p = w->next;
+		free(w);
+	}
+}
+
 static void answer(struct engine *e, struct ct *ct, struct op_waiter *w, int result, const struct err *err)
 {
 	struct ct *child;
@@ -100,7 +116,7 @@ static void answer(struct engine *e, struct ct *ct, struct op_waiter *w, int res
 		return;
 	}
 	child = ct_find(e, w->child);
-	if (child != NULL && child->op == OP_START)
+	if (child != NULL)
 		start_parent_done(child, result, err);
 }
 

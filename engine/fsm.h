@@ -21,6 +21,8 @@ int fsm_request(struct ct *ct, const struct engine_cred *who, uint64_t cookie, e
 void fsm_op_done(struct ct *ct, int result, const struct err *err);
 /* Adds somebody to be told when the operation under way ends. -ENOMEM */
 int fsm_join(struct ct *ct, uint64_t cookie, uint32_t child);
+/* The start of this child does not wait for the operation any more. */
+void fsm_leave(struct ct *ct, uint32_t child);
 /* Forgets a cookie. */
 bool fsm_cancel(struct engine *e, uint64_t cookie);
 

@@ -17,7 +17,7 @@ void start_abort(struct ct *ct);
 void start_forget(struct ct *ct);
 /* stop_step has undone a failed start. */
 void start_undone(struct ct *ct);
-/* The parent that a start waited for is running (result 0) or failed. */
+/* The parent that a start waited for is running (result 0) or failed. Nothing if the start does not wait any more. */
 void start_parent_done(struct ct *ct, int result, const struct err *err);
 /* Watches a start whose pipe was lost with the worker before: looks at the status file again and again. */
 void start_watch_status(struct ct *ct);

@@ -303,7 +303,9 @@ void start_abort(struct ct *ct)
 		start_failed(ct, &err);
 		return;
 	}
-	fsm_op_done(ct, -err.no, &err); /* it was waiting for its parent */
+	/* it was waiting for its parent, which must not start it any more: another start may wait for it by then */
+	fsm_leave(ct->parent, ct->id);
+	fsm_op_done(ct, -err.no, &err);
 }
 
 /* ---- begin ---- */
@@ -402,6 +404,8 @@ void start_parent_done(struct ct *ct, int result, const struct err *err)
 {
 	struct err own = {};
 
+	if (ct->op != OP_START || ct->state != CT_STOPPED)
+		return; /* it waits no longer */
 	if (result < 0) {
 		own = *err;
 		err_wrap(&own, result, "parent %s", ct->parent != NULL ? ct->parent->name : "");

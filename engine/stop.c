@@ -313,7 +313,7 @@ static void stuck(struct ct *ct)
 
 		if (waiters->cookie != 0)
 			ct->e->events->done(ct->e->events_arg, waiters->cookie, -err.no, NULL, 0);
-		else if (child != NULL && child->op == OP_START)
+		else if (child != NULL)
 			start_parent_done(child, -err.no, &err);
 		free(waiters);
 		waiters = next;

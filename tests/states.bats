@@ -239,6 +239,24 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 	prop_is x/y state stopped
 }
 
+@test "a start that waited for its parent and was stopped is forgotten: the next one starts the command once" {
+	touch "$HOLD"
+	ct_new a command='sleep 1000'
+	ct_new a/b command='sh -c "echo started; exec sleep 1000"'
+	in_background put a/b/state start
+	state_is a starting
+	put a/b/state 'stop 0'
+	in_background put a/b/state start
+	sleep 0.3 # it waits too; if it comes later, there is less to see
+	rm "$HOLD"
+	state_is a/b running
+	wait_for '[ -n "$(prop a/b stdout)" ]'
+	prop_is a/b process_count 2
+	prop_is a/b stdout started
+	ct_destroy a
+	no_crashes
+}
+
 @test "stop: SIGTERM, then SIGKILL after the seconds given, children before parents" {
 	ct_start a command='sh -c "trap \"exit 3\" TERM; echo ready; while :; do sleep 0.1; done"'
 	wait_for '[ -n "$(prop a stdout)" ]'
