@@ -44,6 +44,8 @@ void stop_hasten(struct ct *ct, uint64_t timeout_nsec);
 void stop_step(struct ct *ct);
 /* SIGKILL to the whole subtree now. */
 void kill_all(struct ct *ct);
+/* No process of it is left. */
+bool all_dead(struct ct *ct);
 /* Everything a life leaves behind once nothing runs any more: cgroups, work directory, streams. -EBUSY: not yet. */
 int take_down(struct ct *ct);
 /* A dying container (ct->destroying): kill and take down until it is gone, then free it. */

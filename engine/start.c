@@ -421,7 +421,7 @@ static void respawn_retry(void *arg)
 	struct ct *ct = arg;
 	struct err err = {};
 
-	if (cg_empty(ct->e->cgroups, &ct->cg)) {
+	if (all_dead(ct)) {
 		ct->op_respawn = true;
 		(void)start_go(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, &err);
 		return;

@@ -133,12 +133,19 @@ int task_main_pid(struct ct *ct, pid_t *pid)
 /* ---- killing ---- */
 
 /* A job's processes share the parent's cgroup: they are known by their session. */
+static int in_session(void *arg, pid_t pid)
+{
+	const struct ct *ct = arg;
+
+	return getsid(pid) == ct->pid;
+}
+
 static int kill_session(void *arg, pid_t pid)
 {
 	const struct ct *ct = arg;
 	autoclose int fd = -1;
 
-	if (getsid(pid) != ct->pid)
+	if (!in_session(arg, pid))
 		return 0;
 	fd = proc_open(pid, 0);
 	if (fd >= 0 && getsid(pid) == ct->pid)
@@ -166,6 +173,14 @@ void kill_all(struct ct *ct)
 		it->cg_killed = true;
 		io_limits_lift(it);
 	}
+}
+
+bool all_dead(struct ct *ct)
+{
+	if (ct->val[PROP_virt_mode].u != VIRT_JOB)
+		return !ct->has_cg || cg_empty(ct->e->cgroups, &ct->cg);
+	return ct->pid == 0 || ct->parent == NULL || !ct->parent->has_cg ||
+	       cg_pids(ct->e->cgroups, &ct->parent->cg, false, in_session, ct) <= 0;
 }
 
 int take_down(struct ct *ct)

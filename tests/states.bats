@@ -417,6 +417,17 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 	state_is p/c running
 }
 
+@test "a job respawns too, and what its lives had left in the background is killed" {
+	ct_start m
+	ct_start m/j virt_mode=job command='sh -c "sleep 1000 & exit 1"' respawn=true respawn_delay=50ms
+	wait_for '[ "$(prop m/j respawn_count)" -ge 3 ]'
+	put m/j/respawn false
+	state_is m/j dead
+	prop_is m/j exit_code 1
+	wait_for '[ "$(prop m process_count)" = 1 ]'
+	no_crashes
+}
+
 @test "meta containers hold children, are limited, paused and stopped with them" {
 	ct_start m memory_limit=256M
 	prop_is m state meta
