@@ -5,6 +5,8 @@
 
 int cg_path(char out[PATH_MAX], const char *dir, const char *file)
 {
+	if (!dir)
+		return -ENOENT; /* it was taken down */
 	size_t len = strlen(dir), more = file ? strlen(file) : 0;
 	if (len + more + 2 > PATH_MAX)
 		return -ENAMETOOLONG;
@@ -345,7 +347,7 @@ static int gone_is_fine(int r)
 
 int cg_kill(struct cgroups *g, const struct cg *c)
 {
-	return gone_is_fine(g->h[0].drv->kill(&g->h[0], c->path));
+	return c->path ? gone_is_fine(g->h[0].drv->kill(&g->h[0], c->path)) : 0;
 }
 
 bool cg_empty(struct cgroups *g, const struct cg *c)
@@ -420,7 +422,7 @@ int cg_dir(struct cgroups *g, const struct cg *c, enum cg_ctl ctl, struct text *
 		return -ENOENT;
 	const struct cg *o = cg_owner(c, CG_BIT(ctl));
 	text_addf(out, "%s/%s", g->h[g->of[ctl]].mount, g->root);
-	if (o && *o->path)
+	if (o && o->path && *o->path)
 		text_addf(out, "/%s", o->path);
 	return text_ok(out);
 }

@@ -326,7 +326,7 @@ static void set_subtree_paused(struct ct *ct)
 	}
 }
 
-static void pause_failed(struct ct *ct, const char *why)
+void pause_failed(struct ct *ct, const char *why)
 {
 	struct err err = {};
 	int r = err_set(&err, ERR_Busy, "container %s cannot be frozen: %s", ct->name, why);

@@ -13,6 +13,8 @@ int start_begin(struct ct *ct, const struct engine_cred *who, uint64_t cookie, s
 void start_check_report(struct ct *ct);
 /* A stop or the death of the parent meets a start: it is undone, its waiters hear InvalidState. */
 void start_abort(struct ct *ct);
+/* A stop or a death meets a pause: it is undone, its waiters hear Busy and why. */
+void pause_failed(struct ct *ct, const char *why);
 /* Whatever porto-init still reports of the start is not wanted any more. */
 void start_forget(struct ct *ct);
 /* stop_step has undone a failed start. */

@@ -414,14 +414,17 @@ void stop_step(struct ct *ct)
 
 static void set_stopping(struct ct *ct)
 {
-	for (struct ct *it = ct->children; it != NULL; it = it->next)
-		set_stopping(it);
+	/* its own operation first, and the parent before its children: whatever goes on with the end of theirs finds it so */
 	if (ct->parent != NULL && ct->op == OP_START)
 		start_abort(ct);
+	else if (ct->op == OP_PAUSE)
+		pause_failed(ct, "it was stopped meanwhile");
 	loop_cancel(ct->e->loop, &ct->respawn_timer);
 	ct->signalled = false;
 	if (ct->state != CT_STOPPED)
 		fsm_set(ct, CT_STOPPING, "stop");
+	for (struct ct *it = ct->children; it != NULL; it = it->next)
+		set_stopping(it);
 }
 
 void stop_begin(struct ct *ct, uint64_t timeout_nsec)

@@ -12,6 +12,7 @@ load helpers
 : "${PORTO_MANY:=500}"
 
 teardown() {
+	[ -z "${OTHER:-}" ] || other_goes
 	local cg=/sys/fs/cgroup/freezer/$TEST_CGROUP-foreign
 	[ ! -e "$cg" ] || { echo THAWED >"$cg/freezer.state"; wait_for "rmdir $cg"; }
 	destroy_all
@@ -161,19 +162,30 @@ crowd() {
 	ct_destroy a b c
 }
 
+# A second daemon, which stands still: who reads in $OTHER/mnt waits as for a file system that does not answer.
+other_stands_still() {
+	OTHER=$TEST_DIR/other
+	SECOND=("$PORTOD" --set "daemon.mount=$OTHER/mnt" --set "daemon.state_dir=$OTHER/state" --set daemon.watchdog=0s
+		--set "daemon.cgroup_root=$TEST_CGROUP-other" --set "container.work_dir=$OTHER/work" --set "daemon.group=$TEST_GROUP")
+	mkdir -p "$OTHER"/{mnt,state,work}
+	timeout 30 "${SECOND[@]}" start >&2 3>&- 4>&-
+	read -r OTHER_SUPER _ <"$OTHER/state/portod.pid"
+	read -r OTHER_WORKER _ <"$OTHER/state/worker.pid"
+	kill -STOP "$OTHER_SUPER" "$OTHER_WORKER"
+}
+
+other_goes() {
+	kill -CONT "$OTHER_WORKER" "$OTHER_SUPER"
+	timeout 30 "${SECOND[@]}" stop --containers >&2
+	rm -rf "$OTHER"
+	OTHER=
+}
+
 # vfork's parent waits unkillably... but for a fatal signal; a real D state needs a file system that does not answer: a
 # daemon of ours that stands still.
 @test "processes that wait for a file system that does not answer hold up nobody, and go when it answers again" {
-	local other=$TEST_DIR/other
-	mkdir -p "$other"/{mnt,state,work}
-	local second=("$PORTOD" --set "daemon.mount=$other/mnt" --set "daemon.state_dir=$other/state" --set daemon.watchdog=0s
-		--set "daemon.cgroup_root=$TEST_CGROUP-other" --set "container.work_dir=$other/work" --set "daemon.group=$TEST_GROUP")
-	timeout 30 "${second[@]}" start >&2 3>&- 4>&-
-	local super worker
-	read -r super _ <"$other/state/portod.pid"
-	read -r worker _ <"$other/state/worker.pid"
-	kill -STOP "$super" "$worker"
-	ct_start a command="sh -c 'cat $other/mnt/state; sleep 1000'" virt_mode=host
+	other_stands_still
+	ct_start a command="sh -c 'cat $OTHER/mnt/state; sleep 1000'" virt_mode=host
 	ct_start b command='sleep 1000'
 	prop_is b state running
 	put a/state 'stop 0.1' || [[ $(prop a error) == *'do not die'* ]]
@@ -181,11 +193,31 @@ crowd() {
 	prop_is c exit_code 0
 	rmdir "$PORTO_ROOT/a"
 	mkdir "$PORTO_ROOT/a"
-	kill -CONT "$worker" "$super"
+	kill -CONT "$OTHER_WORKER" "$OTHER_SUPER"
 	wait_for '[ -z "$(cat $PORTO_ROOT/.porto/destroying)" ]' 30
-	timeout 30 "${second[@]}" stop --containers >&2
-	rm -rf "$other"
+	other_goes
 	no_leaks
+}
+
+@test "a pause that takes its time ends when the parent is stopped, with a reason" {
+	local dir
+	other_stands_still
+	ct_start p virt_mode=host
+	ct_start p/c command="sh -c 'cat $OTHER/mnt/state; sleep 1000'" virt_mode=host
+	wait_for 'pgrep -f "^cat $OTHER/mnt/state"'
+	sleep 0.2 # from there to the read
+	setsid -f bash -c 'echo pause >"$PORTO_ROOT/p/c/state"; echo $? >"$0"' "$BATS_TEST_TMPDIR/rc" \
+		>/dev/null 2>"$BATS_TEST_TMPDIR/said" 3>&- 4>&- </dev/null
+	dir=$(prop p/c 'cgroups[freezer]')
+	wait_for "grep -qsE '^1|FREEZING' $dir/cgroup.freeze $dir/freezer.state"
+	put p/state 'stop 0' || [[ $(prop p error) == *'do not die'* ]]
+	wait_for '[ -s "$BATS_TEST_TMPDIR/rc" ]'
+	grep -q "${ERRNO_TEXT[EBUSY]}" "$BATS_TEST_TMPDIR/said"
+	kill -CONT "$OTHER_WORKER" "$OTHER_SUPER"
+	state_is p stopped
+	state_is p/c stopped
+	other_goes
+	no_crashes
 }
 
 # The v1 freezer holds against SIGKILL: nearest to a process that can't die.
