@@ -315,15 +315,16 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	uint32_t id;
 	int r;
 
+	/* first of all: what was asked may have been the end of the container */
+	if (e->replay != NULL && save_replayed(e, cookie, &id, &r)) {
+		if (ct != NULL && ct->id == id && ct->op == OP_START && fsm_join(ct, cookie, 0) == 0)
+			return ENGINE_PENDING;
+		return r;
+	}
 	if (ct == NULL)
 		return gone(err);
 	if (whole == NULL)
 		return err_sys(err, ENOMEM, "write");
-	if (e->replay != NULL && save_replayed(e, cookie, &id, &r)) {
-		if (ct->id == id && ct->op == OP_START && fsm_join(ct, cookie, 0) == 0)
-			return ENGINE_PENDING;
-		return r;
-	}
 	memcpy(whole, value->buf, value->len);
 	whole[value->len] = '\0';
 	c.text = text_trim(whole);

@@ -294,12 +294,10 @@ static int do_stop(struct ct *ct, const struct engine_cred *who, uint64_t cookie
 
 static int do_kill(struct ct *ct, const struct engine_cred *who, uint64_t cookie, const char *arg, struct err *err)
 {
-	int sig = SIGTERM, r;
 	autoclose int fd = -1;
-	pid_t pid = 0;
+	int sig = SIGTERM, r;
 
 	(void)who;
-	(void)cookie;
 	if (arg[0] != '\0') {
 		sig = signal_parse(arg);
 		if (sig < 0)
@@ -307,11 +305,11 @@ static int do_kill(struct ct *ct, const struct engine_cred *who, uint64_t cookie
 	}
 	if (ct->state != CT_RUNNING && ct->state != CT_STOPPING)
 		return wrong_state(ct, VERB_KILL, err);
-	r = task_main_pid(ct, &pid);
-	if (r == 0)
-		fd = proc_open(pid, 0);
-	if (r < 0 || fd < 0)
+	fd = task_main_fd(ct);
+	if (fd < 0)
 		return err_set(err, ERR_InvalidState, "container %s has no main process any more", ct->name);
+	/* before the signal: sent twice it would be two; but a full disk must not keep anybody from killing */
+	(void)save_ct(ct, cookie, 0, NULL);
 	r = proc_signal(fd, sig);
 	return r < 0 ? err_sys(err, -r, "kill %s", ct->name) : 0;
 }
@@ -347,6 +345,8 @@ static void pause_step(void *arg)
 		ct->frozen = true;
 		set_subtree_paused(ct);
 		r = save_ct(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, 0, &err);
+		if (r < 0)
+			fsm_thaw(ct, "pause failed");
 		fsm_op_done(ct, r, &err);
 		return;
 	}
@@ -407,16 +407,21 @@ void fsm_thaw(struct ct *ct, const char *why)
 
 static int do_resume(struct ct *ct, const struct engine_cred *who, uint64_t cookie, const char *arg, struct err *err)
 {
+	int r;
+
 	(void)who;
 	(void)arg;
 	if (ct->state != CT_PAUSED)
 		return wrong_state(ct, VERB_RESUME, err);
 	if (!ct->frozen)
 		return err_set(err, ERR_InvalidState, "cannot resume container %s: its parent is paused", ct->name);
-	fsm_thaw(ct, "resume");
-	if (fsm_is_frozen(ct->parent))
-		return save_ct(ct, cookie, 0, err);
-	return save_ct(ct, cookie, 0, err);
+	ct->frozen = false; /* the record is what counts: the next worker thaws what it finds frozen */
+	r = save_ct(ct, cookie, 0, err);
+	if (r < 0)
+		ct->frozen = true;
+	else
+		fsm_thaw(ct, "resume");
+	return r;
 }
 
 static int do_restart(struct ct *ct, const struct engine_cred *who, uint64_t cookie, const char *arg, struct err *err)
@@ -494,6 +499,8 @@ int fsm_request(struct ct *ct, const struct engine_cred *who, uint64_t cookie, e
 
 	if (arg[0] != '\0' && verb != VERB_STOP && verb != VERB_RESTART && verb != VERB_KILL)
 		return err_set(err, ERR_InvalidValue, "%s takes no argument", verb_names[verb]);
+	if (ct->stuck && meets[ct->op][verb] != DO)
+		return stop_stuck(ct, err); /* nobody knows how long it would wait */
 	switch ((enum meet)meets[ct->op][verb]) {
 	case JOIN:
 		r = fsm_join(ct, cookie, 0);

@@ -37,6 +37,7 @@ void task_unwatch(struct ct *ct);
 void task_check_notes(struct engine *e);
 /* The host pid of the command itself (not of the helper). -ESRCH */
 int task_main_pid(struct ct *ct, pid_t *pid);
+int task_main_fd(struct ct *ct); /* a pidfd of the same, the caller's to close */
 
 /* Soft signal, deadline, SIGKILL, take down; the state is then stopped. usec timeout 0: SIGKILL at once. */
 void stop_begin(struct ct *ct, uint64_t timeout_nsec);
@@ -44,6 +45,8 @@ void stop_begin(struct ct *ct, uint64_t timeout_nsec);
 void stop_hasten(struct ct *ct, uint64_t timeout_nsec);
 /* The task ended, or a timer fired: goes on with stop, destroy or the undoing of a start. */
 void stop_step(struct ct *ct);
+/* Why a stop has been given up waiting for, with the pids: Busy. It goes on by itself. */
+int stop_stuck(struct ct *ct, struct err *err);
 /* SIGKILL to the whole subtree now. */
 void kill_all(struct ct *ct);
 /* No process of it is left. */

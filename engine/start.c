@@ -416,14 +416,15 @@ void start_parent_done(struct ct *ct, int result, const struct err *err)
 	(void)start_go(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, &own);
 }
 
-static void respawn_retry(void *arg)
+static void respawn_retry(void *arg);
+
+static void respawn_step(struct ct *ct, uint64_t cookie)
 {
-	struct ct *ct = arg;
 	struct err err = {};
 
 	if (all_dead(ct)) {
 		ct->op_respawn = true;
-		(void)start_go(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, &err);
+		(void)start_go(ct, cookie, &err);
 		return;
 	}
 	kill_all(ct);
@@ -431,11 +432,17 @@ static void respawn_retry(void *arg)
 	(void)loop_after(ct->e->loop, &ct->timer, STATUS_POLL_NSEC);
 }
 
+static void respawn_retry(void *arg)
+{
+	struct ct *ct = arg;
+
+	respawn_step(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0);
+}
+
 int respawn_begin(struct ct *ct, uint64_t cookie, struct err *err)
 {
 	int r;
 
-	(void)cookie;
 	if (ct->parent->parent != NULL && !ct_is_alive(ct->parent))
 		return err_set(err, ERR_InvalidState, "parent %s is %s", ct->parent->name, ct_state_names[ct->parent->state]);
 	r = start_check(ct, &ct->op_who, err);
@@ -447,7 +454,7 @@ int respawn_begin(struct ct *ct, uint64_t cookie, struct err *err)
 	ct->e->counters.respawned++;
 	ct->op = OP_START;
 	ct->op_respawn = true;
-	respawn_retry(ct);
+	respawn_step(ct, cookie);
 	return ENGINE_PENDING;
 }
 

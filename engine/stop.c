@@ -1,4 +1,5 @@
 /* The end of a life: soft signal, deadline, SIGKILL, and taking down what is left. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -37,9 +38,24 @@ static void look_at_end(struct ct *ct)
 	end_of_task(ct, &st);
 }
 
+/*
+ * The supervisor notes a status before it reaps: while what has ended is still there and its child, the note will come,
+ * however busy it is. Otherwise somebody else has reaped, and only a kill ends porto-init without a word in the file.
+ */
 static void note_missing(void *arg)
 {
-	look_at_end(arg); /* no supervisor reaped it for us: only a kill ends porto-init without a word in the status file */
+	struct ct *ct = arg;
+	struct engine *e = ct->e;
+	uint32_t id = ct->id;
+	uint64_t start = 0;
+
+	if (proc_start_time(ct->pid, &start) == 0 && start == ct->pid_start && getppid() > 1 && proc_parent(ct->pid) == getppid() &&
+	    loop_after(e->loop, &ct->note_timer, NOTE_TIMEOUT) == 0)
+		return;
+	task_check_notes(e);
+	ct = ct_find(e, id);
+	if (ct != NULL && !ct->task_gone)
+		look_at_end(ct);
 }
 
 static void on_pidfd(void *arg, uint32_t events)
@@ -107,6 +123,23 @@ static int find_inner(void *arg, pid_t child)
 		return 0;
 	s->found = child;
 	return 1;
+}
+
+int task_main_fd(struct ct *ct)
+{
+	pid_t pid;
+	int r = task_main_pid(ct, &pid), fd;
+
+	if (r < 0)
+		return r;
+	if (pid == ct->pid)
+		return ct->pidfd >= 0 ? fcntl(ct->pidfd, F_DUPFD_CLOEXEC, 3) : -ESRCH;
+	fd = proc_open(pid, 0);
+	if (fd >= 0 && proc_parent(pid) != ct->pid) { /* it ended in between, and the number is somebody else's */
+		close(fd);
+		return -ESRCH;
+	}
+	return fd;
 }
 
 int task_main_pid(struct ct *ct, pid_t *pid)
@@ -247,19 +280,16 @@ static struct ct *deepest_alive(struct ct *ct)
 
 static void soft_signal(struct ct *ct)
 {
-	autoclose int fd = -1;
-	pid_t pid;
+	autoclose int fd = ct->is_meta ? -1 : task_main_fd(ct);
 
 	ct->signalled = true;
-	if (ct->is_meta || task_main_pid(ct, &pid) < 0) {
+	if (fd < 0) {
 		if (ct->pidfd >= 0)
 			(void)proc_signal(ct->pidfd, SIGKILL); /* nothing in it to be told */
 		return;
 	}
-	fd = proc_open(pid, 0);
-	if (fd >= 0)
-		(void)proc_signal(fd, SIGTERM);
-	if (ct->val[PROP_virt_mode].u == VIRT_JOB)
+	(void)proc_signal(fd, SIGTERM);
+	if (ct->val[PROP_virt_mode].u == VIRT_JOB && !proc_is_gone(ct->pidfd))
 		(void)kill(-ct->pid, SIGTERM); /* its leader is alive: the group is ours */
 }
 
@@ -297,7 +327,8 @@ static void all_stopped(struct ct *ct)
 		return;
 	reset_life(ct);
 	fsm_set(ct, CT_STOPPED, "stop");
-	(void)save_ct(ct, ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, 0, NULL);
+	/* a restart is done when it has started: until then who asked for it may ask again */
+	(void)save_ct(ct, ct->op != OP_RESTART && ct->op_waiters != NULL ? ct->op_waiters->cookie : 0, 0, NULL);
 }
 
 static int list_pid(void *arg, pid_t pid)
@@ -308,16 +339,22 @@ static int list_pid(void *arg, pid_t pid)
 	return t->len > 300;
 }
 
-static void stuck(struct ct *ct)
+int stop_stuck(struct ct *ct, struct err *err)
 {
 	autotext struct text pids = {};
+
+	if (ct->has_cg)
+		(void)cg_pids(ct->e->cgroups, &ct->cg, true, list_pid, &pids);
+	return err_set(err, ERR_Busy, "container %s cannot be stopped: processes do not die:%s", ct->name, text_str(&pids));
+}
+
+static void stuck(struct ct *ct)
+{
 	struct op_waiter *waiters = ct->op_waiters;
 	struct engine_node n = { .dir = DIR_CT, .ct = ct->id, .file = PROP_state };
 	struct err err = {};
 
-	if (ct->has_cg)
-		(void)cg_pids(ct->e->cgroups, &ct->cg, true, list_pid, &pids);
-	err_set(&err, ERR_Busy, "container %s cannot be stopped: processes do not die:%s", ct->name, text_str(&pids));
+	(void)stop_stuck(ct, &err);
 	engine_note_error(ct->e, &ct->op_who, &n, &err);
 	ct->stuck = true;
 	ct->op_waiters = NULL; /* they are answered now; the operation goes on */

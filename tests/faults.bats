@@ -235,6 +235,10 @@ other_goes() {
 	want_errno EBUSY put a/state 'stop 0' # kill_timeout is 1 second
 	prop_is a state stopping
 	error_says a "$pid"
+	# who comes later is told at once
+	want_errno EBUSY timeout 5 bash -c 'echo stop >"$PORTO_ROOT/a/state"'
+	want_errno EBUSY timeout 5 bash -c 'echo start >"$PORTO_ROOT/a/state"'
+	error_says a "$pid"
 	put b/state stop
 	kill_worker
 	prop_is a state stopping
