@@ -9,6 +9,28 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* `<secret salt=S md5=H>`: H is the MD5 of salt and value: equal secrets can be told by whoever knows one, nothing else. */
+static void add_secret(struct text *out, const char *value)
+{
+	char digest[MD5_DIGEST_STRING_LENGTH];
+	unsigned char raw[8] = { 0 };
+	char salt[2 * sizeof(raw) + 1];
+	MD5_CTX md5;
+
+	if (getrandom(raw, sizeof(raw), 0) < 0)
+		memset(raw, 0, sizeof(raw)); /* an older kernel at boot: the salt is poor, the value is hashed still */
+	for (size_t i = 0; i < sizeof(raw); i++) {
+		salt[2 * i] = "0123456789abcdef"[raw[i] >> 4];
+		salt[2 * i + 1] = "0123456789abcdef"[raw[i] & 15];
+	}
+	salt[sizeof(salt) - 1] = '\0';
+	MD5Init(&md5);
+	MD5Update(&md5, (const uint8_t *)salt, strlen(salt));
+	MD5Update(&md5, (const uint8_t *)value, strlen(value));
+	MD5End(&md5, digest);
+	text_addf(out, "<secret salt=%s md5=%s>", salt, digest);
+}
+
 /* "NAME=value" or "NAME" (unset): sets or removes in m; names in locked stay as they are. */
 static int env_put(struct pairs *m, const char *item, const struct pairs *locked)
 {
@@ -73,7 +95,27 @@ static int env_defaults(struct ct *ct, struct pairs *m)
 	return r < 0 ? r : env_put_all(m, &extra, NULL);
 }
 
-static int env_pairs(struct ct *ct, struct pairs *m)
+/* As env_put_all, with the values as readers see them. */
+static int env_put_hashed(struct pairs *m, const struct strv *items, const struct pairs *locked)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < items->n; i++) {
+		const char *eq = strchr(items->p[i], '=');
+		autotext struct text item = {};
+
+		text_addn(&item, items->p[i], eq != NULL ? (size_t)(eq - items->p[i]) + 1 : strlen(items->p[i]));
+		if (eq != NULL)
+			add_secret(&item, eq + 1);
+		r = text_ok(&item);
+		if (r == 0)
+			r = env_put(m, text_str(&item), locked);
+	}
+	return r;
+}
+
+/* for_readers: secrets hashed. */
+static int env_pairs(struct ct *ct, bool for_readers, struct pairs *m)
 {
 	struct pairs locked = {};
 	struct ct *line[CT_LEVEL_MAX + 1];
@@ -92,7 +134,7 @@ static int env_pairs(struct ct *ct, struct pairs *m)
 	while (r == 0 && n-- > 0) {
 		r = env_put_all(m, &line[n]->val[PROP_env].v, &locked);
 		if (r == 0)
-			r = env_put_all(m, &line[n]->val[PROP_env_secret].v, &locked);
+			r = (for_readers ? env_put_hashed : env_put_all)(m, &line[n]->val[PROP_env_secret].v, &locked);
 	}
 	for (size_t i = 0; r == 0 && i < locked.k.n; i++)
 		r = pairs_set(m, locked.k.p[i], locked.v.p[i]);
@@ -103,7 +145,7 @@ static int env_pairs(struct ct *ct, struct pairs *m)
 int env_build(struct ct *ct, struct strv *out)
 {
 	struct pairs m = {};
-	int r = env_pairs(ct, &m);
+	int r = env_pairs(ct, false, &m);
 
 	for (size_t i = 0; r == 0 && i < m.k.n; i++) {
 		autotext struct text item = {};
@@ -120,35 +162,13 @@ int env_build(struct ct *ct, struct strv *out)
 int env_effective(struct ct *ct, const char *name, struct text *out)
 {
 	struct pairs m = {};
-	int r = env_pairs(ct, &m);
+	int r = env_pairs(ct, true, &m);
 	const char *v = r == 0 ? pairs_get(&m, name) : NULL;
 
 	if (v != NULL)
 		text_add(out, v);
 	pairs_done(&m);
 	return r < 0 ? r : v != NULL ? 0 : -ENODATA;
-}
-
-/* `<secret salt=S md5=H>`: H is the MD5 of salt and value: equal secrets can be told by whoever knows one, nothing else. */
-static void add_secret(struct text *out, const char *value)
-{
-	char digest[MD5_DIGEST_STRING_LENGTH];
-	unsigned char raw[8] = { 0 };
-	char salt[2 * sizeof(raw) + 1];
-	MD5_CTX md5;
-
-	if (getrandom(raw, sizeof(raw), 0) < 0)
-		memset(raw, 0, sizeof(raw)); /* an older kernel at boot: the salt is poor, the value is hashed still */
-	for (size_t i = 0; i < sizeof(raw); i++) {
-		salt[2 * i] = "0123456789abcdef"[raw[i] >> 4];
-		salt[2 * i + 1] = "0123456789abcdef"[raw[i] & 15];
-	}
-	salt[sizeof(salt) - 1] = '\0';
-	MD5Init(&md5);
-	MD5Update(&md5, (const uint8_t *)salt, strlen(salt));
-	MD5Update(&md5, (const uint8_t *)value, strlen(value));
-	MD5End(&md5, digest);
-	text_addf(out, "<secret salt=%s md5=%s>", salt, digest);
 }
 
 int env_secret_format(struct ct *ct, const char *key, struct text *out, struct err *err)

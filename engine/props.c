@@ -153,6 +153,8 @@ static int bad_value(struct change *c, int r)
 
 	if (r == -ENOMEM)
 		return err_sys(c->err, ENOMEM, "%s", props[c->prop].name);
+	if (props[c->prop].flags & P_SECRET) /* everybody may read the error */
+		return err_set(c->err, ERR_InvalidValue, "%s: expected %s", props[c->prop].name, t->expected);
 	if (t == &type_bool) /* the original's kind for it */
 		return err_set_no(c->err, ERR_Unknown, EINVAL, "%s: '%.200s': expected %s", props[c->prop].name, c->text,
 				  t->expected);
@@ -269,7 +271,8 @@ int prop_load(struct ct *ct, int prop, const char *text, struct err *err)
 		return err_set(err, ERR_InvalidProperty, "%s: not a stored property", p->name);
 	r = p->type->parse(text, &v);
 	if (r < 0)
-		return err_set(err, ERR_InvalidValue, "%s: '%.200s': expected %s", p->name, text, p->type->expected);
+		return err_set(err, ERR_InvalidValue, "%s: '%.200s': expected %s", p->name, p->flags & P_SECRET ? "..." : text,
+			       p->type->expected);
 	value_release(prop, &ct->val[prop]);
 	ct->val[prop] = v;
 	mark_set(ct, prop, true);

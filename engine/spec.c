@@ -6,8 +6,7 @@
 /* What a record keeps but a clone must not get: a claim tied to a descriptor, a value that may not be shown. */
 static bool in_spec(int prop)
 {
-	return props[prop].type != NULL && props[prop].when != WHEN_NEVER && !(props[prop].flags & P_HOLD) &&
-	       prop != PROP_env_secret;
+	return props[prop].type != NULL && props[prop].when != WHEN_NEVER && !(props[prop].flags & (P_HOLD | P_SECRET));
 }
 
 static void controllers_text(const struct ct *ct, struct text *out)
@@ -28,8 +27,8 @@ void props_spec(struct ct *ct, struct text *out)
 			controllers_text(ct, &value);
 		else if (in_spec(i))
 			props[i].type->format(&ct->val[i], &value);
-		else if (i == PROP_env_secret)
-			text_add(out, "# env_secret is set and not shown\n");
+		else if (props[i].flags & P_SECRET)
+			text_addf(out, "# %s is set and not shown\n", props[i].name);
 		if (i == PROP_controllers || in_spec(i))
 			spec_line_format(out, props[i].name, text_str(&value));
 	}

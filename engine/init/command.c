@@ -55,6 +55,8 @@ int op_command(struct init *in, char **arg)
 	wordexp_t we = { 0 };
 	int r;
 
+	if (strchr(arg[0], '$'))
+		in->unexpanded = arg[0];
 	environ_set(in);
 	r = wordexp(arg[0], &we, WRDE_NOCMD | WRDE_UNDEF);
 	if (r)
@@ -68,7 +70,7 @@ int op_command(struct init *in, char **arg)
 
 int op_exec(struct init *in, char **arg UNUSED)
 {
-	const char *path, *name;
+	const char *path, *name, *shown;
 
 	if (in->role == INIT_ALONE)
 		return init_fail_list(in, "neither fork nor become before", "");
@@ -87,7 +89,9 @@ int op_exec(struct init *in, char **arg UNUSED)
 	else
 		status_started(getpid());
 	execvpe(name, in->argv.at, environ);
+	/* Everybody may read the error, and a variable may be a secret. */
+	shown = in->unexpanded ? in->unexpanded : name;
 	if (strchr(name, '/') || !path)
-		return init_fail(in, ERR_InvalidCommand, errno, name, NULL);
-	return init_fail(in, ERR_InvalidCommand, errno, name, " (PATH=", path, ")", NULL);
+		return init_fail(in, ERR_InvalidCommand, errno, shown, NULL);
+	return init_fail(in, ERR_InvalidCommand, errno, shown, " (PATH=", path, ")", NULL);
 }

@@ -46,6 +46,7 @@ struct init {
 	bool new_root;            /* between `root` and `pivot` */
 	int root_fd;              /* what mounts are made below; -1: not opened yet */
 	struct words argv, env;
+	const char *unexpanded;   /* the command as it was given, when it names variables */
 	enum err_kind kind;       /* the failure */
 	int no;
 	char text[STATUS_SIZE - STATUS_LINE];
