@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 
 #include "base/fd.h"
+#include "base/mounts.h"
+#include "base/path.h"
 #include "base/units.h"
 
 #define READ_MAX (UINT64_C(16) << 20) /* spec/PROPERTIES.md 4.3 */
@@ -265,18 +267,28 @@ uint64_t output_size(struct ct *ct, int n)
 	return (uint64_t)st.st_size - ct->streams[n].offset;
 }
 
-/* A file that the user named: opened without following links, and only if it is the task user's own regular file. */
+/*
+ * A file that the user named: opened without following links, and only if it is the task user's own regular file. The loop looks
+ * the path up, so no file system on the way may be one that could let it wait, our own mount first of all.
+ */
 static int open_named(struct ct *ct, int n, struct stat *st, struct err *err)
 {
 	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
 	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, .resolve = RESOLVE_NO_SYMLINKS };
 	const char *path = ct->val[prop[n]].s;
+	autofree char *plain = path != NULL ? path_normalise(path) : NULL;
+	char type[MOUNT_TYPE_MAX];
 	autoclose int fd = -1;
 
 	if (path == NULL || path[0] == '\0' || strncmp(path, "/dev/", 5) == 0 || ct_has_root(ct))
 		return err_set(err, ERR_InvalidData, "%s goes to %s, which cannot be read here", stream_names[n],
 			       path != NULL && path[0] != '\0' ? path : "nowhere");
-	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (plain == NULL)
+		return err_sys(err, ENOMEM, "%s", stream_names[n]);
+	if (mounts_path_answers(plain, type) < 0)
+		return err_set(err, ERR_InvalidData, "%s goes to %s, on a file system of type %s, which is not read here",
+			       stream_names[n], path, type);
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, plain, &how, sizeof(how));
 	if (fd < 0 && errno == ELOOP)
 		return err_set(err, ERR_Permission, "%s: %s is a symbolic link", stream_names[n], path);
 	if (fd < 0 || fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
