@@ -177,6 +177,7 @@ void ct_free(struct ct *ct)
 		unindex_name(ct);
 	}
 	unindex_id(ct);
+	undo_drop(ct);
 	loop_cancel(ct->e->loop, &ct->timer);
 	loop_cancel(ct->e->loop, &ct->respawn_timer);
 	loop_cancel(ct->e->loop, &ct->age_timer);

@@ -222,6 +222,7 @@ struct engine {
 	uint64_t round, rounds; /* of reading counters (metrics.c): the present one, 0: none; and how many there were */
 	struct counters { uint64_t created, started, start_failed, destroyed, died, oom, respawned, errors; } counters;
 	int restored, adopted, swept;
+	unsigned unread; /* records that could not be read */
 };
 
 static inline bool ct_is_root(const struct ct *ct)

@@ -169,6 +169,12 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
  */
 int engine_poll(struct engine *e, uint32_t ct, int file, bool on);
 
+/*
+ * A later part was refused (result) before it came to engine_write: what the write `extends` had changed is taken back, if nothing
+ * else has changed the container since.
+ */
+void engine_take_back(struct engine *e, uint64_t cookie, const struct engine_node *n, uint64_t extends, int result);
+
 /* Puts a sentence into the container's `error` (unless n is NULL) and `.porto/error`: for refusals made in portofs. */
 void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err);
 

@@ -282,6 +282,12 @@ ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t c
 	return r;
 }
 
+static void put_back(struct snapshot *before, uint64_t cookie, int result)
+{
+	snapshot_restore(before);
+	(void)save_ct(before->ct, cookie, result, NULL);
+}
+
 /* The value's earlier parts, if there were any, are in force: if the whole is refused they don't stay. */
 static int write_prop(struct change *c, const struct engine_value *value)
 {
@@ -296,13 +302,20 @@ static int write_prop(struct change *c, const struct engine_value *value)
 
 	if (!has_parts)
 		return r;
-	if (r < 0) {
-		snapshot_restore(&before);
-		(void)save_ct(c->ct, c->cookie, r, NULL);
-	} else {
+	if (r < 0)
+		put_back(&before, c->cookie, r);
+	else
 		undo_keep(c->ct, c->cookie, &before);
-	}
 	return r;
+}
+
+void engine_take_back(struct engine *e, uint64_t cookie, const struct engine_node *n, uint64_t extends, int result)
+{
+	autosaved struct snapshot before = {};
+	struct ct *ct = node_ct(e, n);
+
+	if (ct != NULL && undo_take(ct, extends, &before))
+		put_back(&before, cookie, result);
 }
 
 int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,

@@ -3,6 +3,7 @@
 #include "engine/cred.h"
 #include "engine/ct.h"
 #include "engine/hooks.h"
+#include "engine/limits.h"
 #include "engine/save.h"
 
 const struct prop props[PROP_COUNT] = {
@@ -189,6 +190,22 @@ static int parse_change(struct change *c, union value *v)
 	return bad_value(c, r);
 }
 
+/* Lists and maps grow with each >> and each [key]: it is the whole that counts. */
+static int check_size(const struct change *c, const union value *v)
+{
+	const struct prop *p = &props[c->prop];
+	unsigned max = p->type == &type_labels ? LABELS_BYTES_MAX : VALUE_BYTES_MAX;
+	autotext struct text whole = {};
+
+	p->type->format(v, &whole);
+	if (text_ok(&whole) < 0)
+		return err_sys(c->err, ENOMEM, "%s", p->name);
+	if (whole.len > max)
+		return err_set_no(c->err, ERR_InvalidValue, E2BIG, "%s: the whole value would have %zu bytes: at most %u", p->name,
+				  whole.len, max);
+	return 0;
+}
+
 /* Parse, check, apply, swap: everything but rights and saving. */
 static int change_value(struct change *c)
 {
@@ -202,11 +219,11 @@ static int change_value(struct change *c)
 	if (r < 0)
 		return r;
 	c->value = &v;
-	if (p->check != NULL) {
+	r = check_size(c, &v);
+	if (r == 0 && p->check != NULL)
 		r = p->check(c);
-		if (r < 0)
-			goto release;
-	}
+	if (r < 0)
+		goto release;
 	mark_set(ct, c->prop, true);
 	if (p->apply != NULL && ct_has_resources(ct) && !(was_set && p->type->equal(&ct->val[c->prop], &v))) {
 		r = p->apply(ct, &v, c->err);
@@ -256,7 +273,8 @@ int prop_write(struct change *c)
 	r = prop_change(c);
 	if (r == 0)
 		r = snapshot_commit(c->ct, &old, c->cookie, c->err);
-	if (r == 0)
+	/* an entry that was added is never the first part of a longer one */
+	if (r == 0 && !c->append)
 		undo_keep(c->ct, c->cookie, &old);
 	return r;
 }
@@ -352,7 +370,7 @@ int snapshot_commit(struct ct *ct, struct snapshot *s, uint64_t cookie, struct e
 	int r;
 
 	ct->change_wall = (int64_t)(clock_wall() / 1000000000u);
-	r = save_ct(ct, cookie, 0, err);
+	r = save_change(ct, cookie, err);
 	if (r < 0) {
 		ct->change_wall = changed;
 		snapshot_restore(s);

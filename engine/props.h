@@ -139,6 +139,8 @@ void snapshot_done(struct snapshot *s);
 void undo_keep(struct ct *ct, uint64_t cookie, struct snapshot *before);
 /* Gives it back, once, if that write was the last change made to the container. */
 bool undo_take(struct ct *ct, uint64_t cookie, struct snapshot *ret);
+/* The container goes: so does what it was. */
+void undo_drop(struct ct *ct);
 
 /* Pushes every set property with an apply function: at start, after the cgroups were made. */
 int props_apply_all(struct ct *ct, struct err *err);

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "engine/cpu.h"
 #include "engine/fsm.h"
+#include "engine/limits.h"
 #include "engine/memory.h"
 #include "engine/output.h"
 #include "engine/run.h"
@@ -17,13 +18,13 @@
 
 #define SWEEP_FIRST UINT64_C(5000000)
 #define SWEEP_MAX UINT64_C(1000000000)
-#define RECORD_MAX (64u << 20) /* a hundred labels of 64 KB, long environments, and their escapes */
 
 struct restoring {
 	struct engine *e;
 	struct ct *ct;
 	uint32_t id;
 	bool bad;
+	bool lost; /* the parent is one whose record could not be read */
 };
 
 static uint64_t num(const char *text)
@@ -37,6 +38,7 @@ static void load_name(struct restoring *r, const char *name)
 	autofree char *parent = slash != NULL ? strndup(name, (size_t)(slash - name)) : NULL;
 	struct ct *up = slash != NULL && parent != NULL ? ct_find_name(r->e, parent) : r->e->root;
 
+	r->lost = up == NULL && r->e->unread > 0;
 	if (up == NULL || ct_new(r->e, up, slash != NULL ? slash + 1 : name, r->id, &r->ct) < 0)
 		r->bad = true;
 }
@@ -211,7 +213,7 @@ static void note_gone(struct engine *e, const char *file)
 	autotext struct text text = {};
 	size_t line;
 
-	if (file_read(e->ct_fd, file, RECORD_MAX, &text) >= 0)
+	if (file_read(e->ct_fd, file, RECORD_READ_MAX, &text) >= 0)
 		(void)spec_parse(text_str(&text), text.len, note_name, &e->remains, &line);
 	(void)strv_add(&e->remains_files, file);
 }
@@ -282,17 +284,37 @@ static int list_records(struct engine *e, uint32_t **ids, size_t *n)
 	return 0;
 }
 
+/* Whose it is isn't known, so no cgroup that may be its is swept, and the record stays for whoever can mend it. */
+static void note_unread(struct engine *e, const char *name, const char *why)
+{
+	e->unread++;
+	log_error("record %s in %s/ct cannot be read: %s; until then what it tells of is left alone", name,
+		  e->conf->daemon_state_dir, why);
+}
+
 static void load_record(struct engine *e, uint32_t id)
 {
 	struct restoring r = { .e = e, .id = id };
 	autotext struct text text = {};
 	char name[24];
 	size_t line;
+	int got;
 
+	if (id >= e->next_id)
+		e->next_id = id + 1;
 	snprintf(name, sizeof(name), "%u", (unsigned)id);
-	if (file_read(e->ct_fd, name, RECORD_MAX, &text) < 0)
+	got = file_read(e->ct_fd, name, RECORD_READ_MAX, &text);
+	if (got == -ENOENT)
 		return;
+	if (got < 0) {
+		note_unread(e, name, strerror(-got));
+		return;
+	}
 	if (spec_parse(text_str(&text), text.len, load_line, &r, &line) < 0 || r.bad || r.ct == NULL) {
+		if (r.lost) {
+			note_unread(e, name, "its parent's could not be");
+			return;
+		}
 		log_warning("record %u cannot be read and is removed", (unsigned)id);
 		if (r.ct != NULL)
 			ct_free(r.ct);
@@ -304,8 +326,6 @@ static void load_record(struct engine *e, uint32_t id)
 		(void)save_replay_add(e, r.ct->unique, r.ct->id, r.ct->unique_result);
 	if (e->conf->fresh)
 		r.ct->unique = 0;
-	if (id >= e->next_id)
-		e->next_id = id + 1;
 }
 
 /* ---- matching with the kernel ---- */
@@ -396,10 +416,21 @@ static void finish_stops(struct engine *e)
 		}
 }
 
+static bool is_removed(const struct engine *e, const char *path)
+{
+	for (size_t i = 0; i < e->remains.n; i++)
+		if (strcmp(e->remains.p[i], path) == 0)
+			return true;
+	return false;
+}
+
 static bool keep_cgroup(void *arg, const char *path)
 {
 	struct engine *e = arg;
 	const struct ct *named = ct_find_name(e, path);
+
+	if (e->unread > 0 && !is_removed(e, path))
+		return true;
 
 	if (named != NULL && named->has_cg && strcmp(named->cg.path, path) == 0)
 		return true;

@@ -8,6 +8,7 @@
 #include "base/names.h"
 #include "base/proc.h"
 #include "engine/init/proto.h"
+#include "engine/limits.h"
 
 #define IDS_RESERVED 1000u
 
@@ -148,7 +149,7 @@ static void record_name(const struct ct *ct, char name[24])
 	snprintf(name, 24, "%u", (unsigned)ct->id);
 }
 
-int save_ct(struct ct *ct, uint64_t cookie, int result, struct err *err)
+static int save_record(struct ct *ct, uint64_t cookie, int result, size_t max, struct err *err)
 {
 	autotext struct text out = {};
 	uint64_t unique = ct->unique;
@@ -165,14 +166,28 @@ int save_ct(struct ct *ct, uint64_t cookie, int result, struct err *err)
 	record(ct, &out);
 	record_name(ct, name);
 	r = text_ok(&out);
-	if (r == 0)
+	if (r == 0 && out.len > max)
+		r = -E2BIG;
+	else if (r == 0)
 		r = file_replace(ct->e->ct_fd, name, out.p, out.len, 0600);
-	if (r < 0) {
-		ct->unique = unique;
-		ct->unique_result = unique_result;
-		return err_sys(err, -r, "cannot save container %s in %s", ct->name, ct->e->conf->daemon_state_dir);
-	}
-	return 0;
+	if (r == 0)
+		return 0;
+	ct->unique = unique;
+	ct->unique_result = unique_result;
+	if (r == -E2BIG)
+		return err_set_no(err, ERR_InvalidValue, E2BIG, "all values of %s together would have %zu bytes: at most %zu", ct->name,
+				  out.len, max);
+	return err_sys(err, -r, "cannot save container %s in %s", ct->name, ct->e->conf->daemon_state_dir);
+}
+
+int save_ct(struct ct *ct, uint64_t cookie, int result, struct err *err)
+{
+	return save_record(ct, cookie, result, SIZE_MAX, err);
+}
+
+int save_change(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	return save_record(ct, cookie, 0, RECORD_BYTES_MAX, err);
 }
 
 static void gone_name(const struct ct *ct, char name[64])

@@ -17,6 +17,8 @@ void save_close(struct engine *e);
 
 /* Writes the record as the container is now; cookie 0 keeps the unique saved before. -ENOSPC and the like with a sentence. */
 int save_ct(struct ct *ct, uint64_t cookie, int result, struct err *err);
+/* The same for a change of values: -E2BIG when they are too many together (RECORD_BYTES_MAX). */
+int save_change(struct ct *ct, uint64_t cookie, struct err *err);
 /* rmdir: the record says gone, with the request's unique, until save_forget. */
 int save_gone(struct ct *ct, uint64_t cookie, struct err *err);
 /* Takes record and status file away. */

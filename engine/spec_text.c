@@ -13,7 +13,13 @@ void spec_line_format(struct text *out, const char *name, const char *value)
 	text_add(out, name);
 	text_add(out, " = ");
 	for (size_t i = 0; i < len; i++) {
-		char c = value[i];
+		size_t plain = strcspn(value + i, "\n\r\\ \t");
+		char c = value[i + plain];
+
+		text_addn(out, value + i, plain);
+		i += plain;
+		if (c == '\0')
+			break;
 		if (c == '\n' || c == '\r') {
 			text_add(out, c == '\n' ? "\\n" : "\\r");
 			continue;

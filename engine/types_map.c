@@ -174,10 +174,15 @@ static void map_release(union value *v)
 
 static void escape(struct text *out, const char *s)
 {
-	for (; *s; s++) {
-		if (strchr(";:\\", *s))
+	while (*s) {
+		size_t plain = strcspn(s, ";:\\");
+
+		text_addn(out, s, plain);
+		s += plain;
+		if (*s) {
 			text_addc(out, '\\');
-		text_addc(out, *s);
+			text_addc(out, *s++);
+		}
 	}
 }
 

@@ -35,6 +35,16 @@ void undo_keep(struct ct *ct, uint64_t cookie, struct snapshot *before)
 	move(&u->before, before);
 }
 
+void undo_drop(struct ct *ct)
+{
+	for (size_t i = 0; i < UNDOS; i++)
+		if (ct->e->undo[i].ct == ct->id) {
+			snapshot_done(&ct->e->undo[i].before);
+			ct->e->undo[i].cookie = 0;
+			ct->e->undo[i].ct = 0;
+		}
+}
+
 bool undo_take(struct ct *ct, uint64_t cookie, struct snapshot *ret)
 {
 	struct undo *u = cookie != 0 && ct->unique == cookie ? find(ct->e, ct->id, cookie) : NULL;

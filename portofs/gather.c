@@ -41,7 +41,7 @@ static struct gather *take(struct fs *fs, uint64_t fh)
 	if (atomic_load(&g->fh))
 		release(g);
 	g->len = g->tail = 0;
-	g->done = g->held = g->append = false;
+	g->done = g->held = g->append = g->spoiled = false;
 	atomic_store(&g->cookie, 0);
 	atomic_store(&g->fh, fh);
 	return g;
@@ -59,11 +59,34 @@ static int refuse(struct fs *fs, const struct piece *p, struct err *err)
 	return -err->no;
 }
 
+/* The write whose value this one goes on with. */
+static uint64_t part_in_force(const struct gather *g, size_t base)
+{
+	return base && !g->held && g->result >= 0 ? atomic_load(&g->cookie) : 0;
+}
+
+/*
+ * Neither the parts before nor the rest are the value. Of a write that the kernel cut, the client hears only that it came to an
+ * end early, and then it writes the rest: so that is refused as well.
+ */
+static int too_long(struct fs *fs, struct gather *g, const struct piece *p, uint64_t extends, struct err *err)
+{
+	if (extends)
+		engine_take_back(fs->engine, fs->cookie, p->node, extends, -E2BIG);
+	g->held = false;
+	g->spoiled = true;
+	err_set_no(err, ERR_InvalidValue, E2BIG, "a value may have at most %u bytes: this descriptor's has more", GATHER_BYTES);
+	return refuse(fs, p, err);
+}
+
 /* Copies the piece behind what it belongs to; from then on it is the write that counts. */
 static int add(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
 {
+	uint64_t extends;
 	size_t base;
 
+	if (g->spoiled && (p->append || p->off))
+		return too_long(fs, g, p, 0, err);
 	if (p->append)
 		base = g->held && g->append ? g->len : 0;
 	else
@@ -74,15 +97,15 @@ static int add(struct fs *fs, struct gather *g, const struct piece *p, struct er
 			(unsigned long long)p->off);
 		return refuse(fs, p, err);
 	}
-	if (p->len > GATHER_BYTES - base) {
-		err_set_no(err, ERR_InvalidValue, E2BIG, "a value may have at most %u bytes", GATHER_BYTES);
-		return refuse(fs, p, err);
-	}
+	extends = part_in_force(g, base);
+	if (p->len > GATHER_BYTES - base)
+		return too_long(fs, g, p, extends, err);
 	memcpy(g->data + base, p->buf, p->len);
 	g->tail = (uint32_t)(base + p->len);
 	g->touched = MAX(g->touched, g->tail);
 	g->append = p->append;
-	g->extends = base && !g->held && g->result >= 0 ? atomic_load(&g->cookie) : 0;
+	g->extends = extends;
+	g->spoiled = false;
 	g->done = false;
 	atomic_store(&g->cookie, fs->cookie);
 	return 0;

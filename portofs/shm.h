@@ -16,7 +16,7 @@
 #include "engine/notes.h"
 
 #define SHM_MAGIC 0x6f74726f70u
-#define SHM_LAYOUT 2u
+#define SHM_LAYOUT 3u
 
 #define MAX_WRITE (128u << 10)
 #define LANDINGS 4u
@@ -72,6 +72,7 @@ struct gather {
 	int32_t result;          /* of that write, once done */
 	uint32_t err_kind, err_no;
 	bool done, held, append;
+	bool spoiled;            /* it was too long: what follows is its rest and no value */
 	char err_text[1024];
 	_Alignas(4096) char data[GATHER_BYTES];
 };

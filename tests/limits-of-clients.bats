@@ -34,3 +34,81 @@ same_worker() {
 	error_says 'file system of type proc'
 	same_worker "$worker"
 }
+
+worker_kbytes() {
+	awk '/^VmRSS/ { print $2 }' "/proc/$(worker_pid)/status"
+}
+
+# zeros N: a word of that many characters.
+zeros() {
+	printf "%0$1d" 0
+}
+
+@test "a list that grows entry by entry has a limit, and so have a container's values together" {
+	local long i n=0
+	long=$(zeros 120000)
+	as games ct_new g env=OLD=1
+	for ((i = 0; i < 12; i++)); do
+		as games add g/env "V$i=$long" 2>/dev/null && n=$((n + 1))
+	done
+	[ "$n" = 8 ] || fail "$n entries of 120,000 bytes were added"
+	error_says g 'env: the whole value would have'
+	want_errno E2BIG put "g/env[W]" "$long"
+	[ "$(prop g env | wc -c)" -le $((1 << 20)) ]
+	put g/env OLD=1
+	prop_is g env OLD=1
+	# Backslashes take twice their room in the record.
+	long=$(printf '%060000d' 0 | tr 0 '\\')
+	for ((i = 0; i < 100; i++)); do
+		put "g/TEST.l$i" "$(zeros 65000)"
+	done
+	n=0
+	for ((i = 0; i < 16; i++)); do
+		add g/env "V$i=$long\\;" 2>/dev/null && add g/env_secret "V$i=$long\\;" 2>/dev/null && n=$((n + 1))
+	done
+	[ "$n" -lt 16 ]
+	error_says g 'all values of g together would have'
+	[ -z "$(find "$STATE_DIR/ct" -size +9M)" ]
+	ct_destroy g
+	[ "$(worker_kbytes)" -lt 150000 ] || fail "the worker has $(worker_kbytes) KB"
+}
+
+@test "a value that is too long is refused whole: the pieces before stay no more than the rest" {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		printf 'V%d=%s;' "$i" "$(zeros 1000)"
+	done >"$BATS_TEST_TMPDIR/long"
+	ct_new a env=OLD=1
+	want_errno E2BIG dd if="$BATS_TEST_TMPDIR/long" of="$PORTO_ROOT/a/env" bs=1M iflag=fullblock status=none
+	error_says a 'a value may have at most 262144 bytes'
+	prop_is a env OLD=1
+	want_errno E2BIG dd if="$BATS_TEST_TMPDIR/long" of="$PORTO_ROOT/a/env" bs=1M iflag=fullblock oflag=append conv=notrunc status=none
+	prop_is a env OLD=1
+	daemon_restart
+	prop_is a env OLD=1
+	add a/env NEW=2
+	prop_is a env 'OLD=1;NEW=2'
+	head -c 200000 "$BATS_TEST_TMPDIR/long" >"$PORTO_ROOT/a/env"
+	[ "$(prop a env | wc -c)" = 200001 ] || fail "$(prop a env | wc -c)"
+}
+
+@test "a record that can't be read: its tasks go on, the log tells, and when it is mended the container is back" {
+	local pid record
+	ct_start a command='sleep 1000'
+	ct_start a/b command='sleep 1000'
+	pid=$(prop a/b root_pid)
+	daemon_stop
+	record=$(grep -l '^.name = a$' "$STATE_DIR"/ct/*)
+	cp "$record" "$BATS_TEST_TMPDIR/record"
+	truncate -s 65M "$record"
+	daemon_up
+	[ ! -e "$PORTO_ROOT/a/state" ]
+	kill -0 "$pid"
+	[[ $(cat "$PORTO_ROOT/.porto/leaks") == *"$TEST_CGROUP/a"* ]]
+	grep -q "record ${record##*/} in .* cannot be read: File too large" "$DAEMON_LOG"
+	daemon_stop
+	cp "$BATS_TEST_TMPDIR/record" "$record"
+	daemon_up
+	prop_is a state running
+	prop_is a/b root_pid "$pid"
+}
