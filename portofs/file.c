@@ -123,7 +123,7 @@ static void read_stream(fuse_req_t req, const struct node *n, const struct park_
 	ssize_t r = -ENOMEM;
 	bool pending;
 
-	if (buf && (n->flags & FILE_BLOCKS) && !park_room(fs))
+	if (buf && (n->flags & FILE_BLOCKS) && !park_room(fs, false))
 		r = err_set(&err, ERR_ResourceNotAvailable, "too many readers are waiting");
 	else if (buf) {
 		/* One byte read looks like ENGINE_PENDING, but leaves a byte. */
@@ -163,7 +163,7 @@ static void read_text(fuse_req_t req, const struct node *n, const struct park_ar
 	/* Before the text is made: what changes meanwhile is a change after it. */
 	if (args->off == 0 && (n->flags & FILE_POLL))
 		poll_seen(fs, args->fh);
-	if ((n->flags & FILE_BLOCKS) && !park_room(fs))
+	if ((n->flags & FILE_BLOCKS) && !park_room(fs, false))
 		r = err_set(&err, ERR_ResourceNotAvailable, "too many readers are waiting");
 	if (r == 0 && !(node_size_is_guess(n) && peek_take(fs, fuse_req_ctx(req)->pid, node_id(n), &text)))
 		r = engine_read(fs->engine, &who, fs->cookie, &n->at, &text, &err);
@@ -228,7 +228,7 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 /* Each write to an action file is one order, wherever it is written. */
 static int order(struct fs *fs, const struct piece *p, struct err *err)
 {
-	if (!park_room(fs)) {
+	if (!park_room(fs, true)) {
 		err_set_no(err, ERR_ResourceNotAvailable, p->len > BIG_SLOT_BYTES / 2 ? E2BIG : EAGAIN,
 			   "too long, or too many requests are waiting");
 		engine_note_error(fs->engine, p->who, p->node, err);

@@ -65,6 +65,7 @@ struct fs {
 	bool unmounted;
 	struct parked *parked;      /* by slot */
 	uint32_t *parked_by_cookie; /* heads of chains: slot + 1 */
+	uint16_t *parked_by_uid;
 	uint32_t slots_used;
 	uint32_t slot_hint;         /* all below are in use */
 	struct interrupted {

@@ -6,6 +6,7 @@
 #define PAGE 4096u
 #define CUT_MULTIPLE 512u
 #define CUT_LEAST 4096u
+#define GATHERS_OF_USER (GATHERS / 4)
 
 static struct gather *find(struct fs *fs, uint64_t fh)
 {
@@ -24,20 +25,41 @@ static void release(struct gather *g)
 	atomic_store(&g->fh, 0);
 }
 
-/* A free record from the low end, else the one whose writer was silent for longest, best one that holds nothing back. */
+/* The upper half of a handle is its user. */
+static bool same_user(uint64_t a, uint64_t b)
+{
+	return a >> 32 == b >> 32;
+}
+
+/* The one whose writer was silent for longest, best one that holds nothing back; of this user alone, or of all. */
+static struct gather *oldest(struct fs *fs, uint64_t fh, bool own)
+{
+	struct gather *found = NULL;
+
+	for (unsigned i = 0; i < GATHERS; i++) {
+		struct gather *g = &fs->shm->gathers[i];
+
+		if (own && !same_user(atomic_load(&g->fh), fh))
+			continue;
+		if (!found || g->held < found->held || (g->held == found->held && g->used < found->used))
+			found = g;
+	}
+	return found;
+}
+
+/* A free record from the low end; who has many gives one of its own instead of somebody else's. */
 static struct gather *take(struct fs *fs, uint64_t fh)
 {
 	struct gather *g = find(fs, 0);
+	unsigned own = 0;
 
-	for (unsigned i = 0; !g && i < GATHERS; i++)
-		g = fs->shm->gathers[i].held ? NULL : &fs->shm->gathers[i];
-	if (!g)
-		g = &fs->shm->gathers[0];
-	for (unsigned i = 0; atomic_load(&g->fh) && i < GATHERS; i++) {
-		struct gather *other = &fs->shm->gathers[i];
-		if (other->held == g->held && other->used < g->used)
-			g = other;
+	for (unsigned i = 0; i < GATHERS; i++) {
+		uint64_t other = atomic_load(&fs->shm->gathers[i].fh);
+
+		own += other != 0 && same_user(other, fh);
 	}
+	if (own >= GATHERS_OF_USER || !g)
+		g = oldest(fs, fh, own >= GATHERS_OF_USER);
 	if (atomic_load(&g->fh))
 		release(g);
 	g->len = g->tail = 0;

@@ -3,13 +3,26 @@
 #include "base/log.h"
 
 #define CHAINS 4096u
+#define UID_MAX 4096u    /* places of one user other than root */
+#define UID_WRITES 256u  /* of them, not for reads */
+#define FOR_WRITES 1024u /* places that reads leave free */
+#define FOR_ROOT 1024u   /* places that others than root leave free */
 
 struct parked {
 	fuse_req_t req; /* NULL: free */
 	uint64_t cookie;
 	uint32_t next;  /* in the chain: slot + 1 */
+	uint32_t uid;   /* whose it is */
 	struct park_args args;
 };
+
+_Static_assert(SLOTS > FOR_WRITES + FOR_ROOT + UID_MAX, "one user leaves room to others");
+
+/* How many requests of this user wait. Two users may share a counter, then they share what is theirs. */
+static uint16_t *count_of(const struct fs *fs, uint32_t uid)
+{
+	return &fs->parked_by_uid[uid % CHAINS];
+}
 
 static uint32_t *chain_of(const struct fs *fs, uint64_t cookie)
 {
@@ -30,8 +43,9 @@ int park_init(struct fs *fs)
 	/* As large as it may get, but touched only where it is used. */
 	fs->parked = calloc(SLOTS, sizeof(*fs->parked));
 	fs->parked_by_cookie = calloc(CHAINS, sizeof(*fs->parked_by_cookie));
+	fs->parked_by_uid = calloc(CHAINS, sizeof(*fs->parked_by_uid));
 	fs->replaying = -1;
-	return fs->parked && fs->parked_by_cookie ? 0 : -ENOMEM;
+	return fs->parked && fs->parked_by_cookie && fs->parked_by_uid ? 0 : -ENOMEM;
 }
 
 /* Nobody is answered: what is in the slots is the next worker's. */
@@ -46,6 +60,8 @@ void park_free(struct fs *fs)
 		park_each(fs, forget);
 	free(fs->parked);
 	free(fs->parked_by_cookie);
+	free(fs->parked_by_uid);
+	fs->parked_by_uid = NULL;
 	fs->parked = NULL;
 	fs->parked_by_cookie = NULL;
 }
@@ -82,15 +98,19 @@ static int free_big(const struct fs *fs)
 	return -EAGAIN;
 }
 
-bool park_room(struct fs *fs)
+bool park_room(struct fs *fs, bool write)
 {
+	uint32_t uid = fs->in->uid, all = SLOTS - (write ? 0 : FOR_WRITES) - (uid == 0 ? 0 : FOR_ROOT);
+
 	if (fs->replaying >= 0)
 		return true;
 	if (fs->in->len > BIG_SLOT_BYTES)
 		return false;
 	if (fs->in->len > SLOT_BYTES && free_big(fs) < 0)
 		return false;
-	return fs->slots_used < SLOTS;
+	if (uid != 0 && *count_of(fs, uid) >= UID_MAX - (write ? 0 : UID_WRITES))
+		return false;
+	return fs->slots_used < all;
 }
 
 /* Copies the request being processed to a slot, where it already is when it is replayed. */
@@ -123,7 +143,8 @@ void park(struct fs *fs, fuse_req_t req, const struct park_args *args)
 	unsigned i = slot_fill(fs);
 	uint32_t *chain = chain_of(fs, fs->cookie);
 
-	fs->parked[i] = (struct parked){ .req = req, .cookie = fs->cookie, .next = *chain, .args = *args };
+	fs->parked[i] = (struct parked){ .req = req, .cookie = fs->cookie, .next = *chain, .uid = fs->in->uid, .args = *args };
+	++*count_of(fs, fs->in->uid);
 	*chain = i + 1;
 }
 
@@ -178,6 +199,7 @@ static bool take(struct fs *fs, uint64_t cookie, struct parked *ret, struct slot
 	*at = p->next;
 	*ret = *p;
 	*slot = &fs->shm->slots[p - fs->parked];
+	--*count_of(fs, p->uid);
 	memset(p, 0, sizeof(*p));
 	fs->slots_used--;
 	return true;

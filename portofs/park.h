@@ -23,8 +23,11 @@ struct park_args {
 int park_init(struct fs *fs);
 void park_free(struct fs *fs);
 
-/* Is there a place for the request being processed? Asked before the engine begins what can't be taken back. */
-bool park_room(struct fs *fs);
+/*
+ * Is there a place for the request being processed, a read or a write? Asked before the engine begins what can't be taken back.
+ * What one user may keep waiting is bounded, reads leave places to writes, and users leave some to root.
+ */
+bool park_room(struct fs *fs, bool write);
 
 /* Parks the request being processed. park_room has said yes. */
 void park(struct fs *fs, fuse_req_t req, const struct park_args *args);

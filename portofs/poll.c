@@ -13,6 +13,7 @@
 
 #define READY (POLLIN | POLLOUT)
 #define CHANGED (POLLPRI | POLLERR)
+#define POLLS_OF_USER (POLLS / 4)
 
 static bool is_after(uint32_t a, uint32_t b)
 {
@@ -24,6 +25,19 @@ static uint32_t *stamp_of(struct fs *fs, enum engine_dir dir, uint32_t ct, uint1
 	uint32_t h = (ct * 2654435761u) ^ ((uint32_t)dir << 9 | stable) * 40503u;
 
 	return &fs->shm->stamps[(h ^ h >> 16) % STAMPS];
+}
+
+/* Of the handles that are kept, others than root's. The upper half of a handle is its user. */
+static bool has_many(const struct fs *fs, uint64_t fh)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; fh >> 32 != 0 && i < fs->shm->poll_high; i++) {
+		uint64_t other = atomic_load(&fs->shm->polls[i].fh);
+
+		n += other != 0 && other >> 32 == fh >> 32;
+	}
+	return n >= POLLS_OF_USER;
 }
 
 static struct poll_handle *find(struct fs *fs, uint64_t fh)
@@ -47,7 +61,7 @@ static struct poll_handle *add(struct fs *fs, uint64_t fh, const struct node *n)
 	struct shm *shm = fs->shm;
 	struct poll_handle *p = find(fs, 0);
 
-	if (!p && shm->poll_high == POLLS)
+	if ((!p && shm->poll_high == POLLS) || has_many(fs, fh))
 		return NULL;
 	if (!p)
 		p = &shm->polls[shm->poll_high++];

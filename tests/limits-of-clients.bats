@@ -112,3 +112,36 @@ zeros() {
 	prop_is a state running
 	prop_is a/b root_pid "$pid"
 }
+
+@test "readers of one user that wait leave room to everybody else, and to what that user writes" {
+	local pid
+	ct_start a command='sleep 1000'
+	as games ct_start g command='sleep 1000'
+	setpriv --reuid games --regid games --clear-groups "$REPO/build/waiters" "$PORTO_ROOT/.porto/wait[none*]" 4240 400 \
+		>"$BATS_TEST_TMPDIR/waiters" 2>&1 3>&- &
+	pid=$!
+	wait_for '[ -s "$BATS_TEST_TMPDIR/waiters" ]' 30
+	[ "$(cat "$BATS_TEST_TMPDIR/waiters")" = 'refused 400' ]
+	want_errno EAGAIN as games cat "$PORTO_ROOT/a/wait"
+	[ "$(outsider daemon cat "$PORTO_ROOT/.porto/wait[none*,1]")" = '' ]
+	as games put g/state stop
+	put a/state 'stop 0'
+	kill -0 "$pid"
+	kill "$pid"
+	wait "$pid" || :
+	as games put g/state start
+	as games put g/state stop
+	[ "$(as games cat "$PORTO_ROOT/g/wait")" = stopped ]
+}
+
+@test "who begins many long values at once disturbs nobody else's" {
+	ct_new a
+	as games ct_new g
+	bash -c '
+		exec 5>"$PORTO_ROOT/a/command"
+		printf "%04096d" 0 >&5
+		setpriv --reuid games --regid games --groups "$(getent group "$TEST_GROUP" | cut -d: -f3)" bash -c "
+			for i in {1..80}; do exec {fd}>>\"\$PORTO_ROOT/g/env\" && printf A=%04094d 0 >&\$fd || exit; done"
+		echo end >&5'
+	[ "$(prop a command)" = "$(printf '%04096dend' 0)" ]
+}
