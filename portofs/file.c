@@ -72,11 +72,12 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fi->fh = handle_new(fs, as.uid);
 	if (r == 0 && (n.flags & FILE_HOLD) && is_writer(fi->flags))
 		r = engine_hold(fs->engine, n.at.ct, fs->cookie);
+	if (r == 0)
+		r = node_pin(fs, &n);
 	if (r < 0) {
 		fs_refuse(req, r, &err);
 		return;
 	}
-	node_pin(fs, &n);
 	fi->direct_io = 1;
 	fi->noflush = 1;
 	fuse_reply_open(req, fi);

@@ -10,6 +10,7 @@
 #define DIR_BITS 3
 #define COUNT_SHIFT (FILE_BITS + DIR_BITS)
 #define KEY_BITS 11
+#define KEYS_OF_USER (KEYS / 8)
 
 /* key_tags[]: generation 16, file name 9, dir 3, offset of the key in the name is found again by engine_name. */
 #define TAG_GENERATION(tag) ((tag) >> 16)
@@ -102,17 +103,25 @@ static int find_key(const struct shm *shm, uint32_t ct, const char *name, uint32
 	return -ENOENT;
 }
 
-/* A free place, from the low end, else the one not used for longest. */
+/* How unwelcome it would be if the name were forgotten. */
+static unsigned key_weight(const struct shm *shm, unsigned i)
+{
+	return shm->key_pins[i] == 0 ? 0 : shm->key_users[i] != 0 ? 1 : 2;
+}
+
+/* A free place, from the low end, else the one not used for longest: of those that nobody keeps, else of those that root doesn't. */
 static int take_key(struct shm *shm)
 {
-	uint64_t oldest = UINT64_MAX;
+	unsigned least = 2;
 	int found = -ENOSPC;
 
 	for (unsigned i = 0; i < KEYS; i++) {
+		unsigned weight = key_weight(shm, i);
+
 		if (!(shm->key_tags[i] & 0xffff))
 			return (int)i;
-		if (shm->keys[i].pins == 0 && shm->keys[i].used < oldest) {
-			oldest = shm->keys[i].used;
+		if (weight < least || (weight == least && found >= 0 && shm->keys[i].used < shm->keys[found].used)) {
+			least = weight;
 			found = (int)i;
 		}
 	}
@@ -136,7 +145,7 @@ static int intern(struct fs *fs, uint32_t ct, enum engine_dir dir, const char *n
 		shm->key_tags[i] = tag;
 		atomic_signal_fence(memory_order_seq_cst);
 		shm->keys[i].ct = ct;
-		shm->keys[i].pins = 0;
+		shm->key_pins[i] = 0;
 		shm->keys[i].pin_cookie = 0;
 		memcpy(shm->keys[i].name, name, strlen(name) + 1);
 		shm->key_hashes[i] = hash;
@@ -173,33 +182,47 @@ static int key_of_payload(struct fs *fs, struct node *ret)
 }
 
 /* A replayed open or release must not count twice. */
-static struct key *key_for_pin(struct fs *fs, const struct node *n)
+static bool is_counted(struct fs *fs, unsigned i)
 {
-	struct key *k;
+	struct key *k = &fs->shm->keys[i];
 
-	if (n->kind != NODE_KEY)
-		return NULL;
-	k = &fs->shm->keys[n->payload & (KEYS - 1)];
 	if (k->pin_cookie == fs->cookie)
-		return NULL;
+		return true;
 	k->pin_cookie = fs->cookie;
-	return k;
+	return false;
 }
 
-void node_pin(struct fs *fs, const struct node *n)
+static bool keeps_many(const struct shm *shm, uint32_t uid)
 {
-	struct key *k = key_for_pin(fs, n);
+	unsigned n = 0;
 
-	if (k)
-		k->pins++;
+	for (unsigned i = 0; uid != 0 && i < KEYS; i++)
+		n += shm->key_pins[i] > 0 && shm->key_users[i] == uid;
+	return n >= KEYS_OF_USER;
+}
+
+int node_pin(struct fs *fs, const struct node *n)
+{
+	unsigned i = n->payload & (KEYS - 1);
+	struct shm *shm = fs->shm;
+
+	if (n->kind != NODE_KEY)
+		return 0;
+	if (shm->keys[i].pin_cookie != fs->cookie && shm->key_pins[i] == 0 && keeps_many(shm, fs->in->uid))
+		return -EMFILE;
+	if (is_counted(fs, i))
+		return 0;
+	if (shm->key_pins[i]++ == 0 || fs->in->uid == 0)
+		shm->key_users[i] = fs->in->uid;
+	return 0;
 }
 
 void node_unpin(struct fs *fs, const struct node *n)
 {
-	struct key *k = key_for_pin(fs, n);
+	unsigned i = n->payload & (KEYS - 1);
 
-	if (k && k->pins > 0)
-		k->pins--;
+	if (n->kind == NODE_KEY && !is_counted(fs, i) && fs->shm->key_pins[i] > 0)
+		fs->shm->key_pins[i]--;
 }
 
 /* ---- */

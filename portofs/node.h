@@ -46,8 +46,11 @@ int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret
 bool node_size_is_guess(const struct node *n); /* fs_true_size knows better */
 double node_attr_timeout(const struct node *n);
 
-/* An open handle keeps the name behind a NODE_KEY. */
-void node_pin(struct fs *fs, const struct node *n);
+/*
+ * An open handle keeps the name behind a NODE_KEY. -EMFILE: this user, not root, keeps many. When all names are kept, it is others
+ * than root whose handles become -ESTALE.
+ */
+int node_pin(struct fs *fs, const struct node *n);
 void node_unpin(struct fs *fs, const struct node *n);
 
 /* The file's number in shm->names, which outlives the binary. */

@@ -54,8 +54,7 @@ struct big_slot {
 /* A name that stands in no table (prop[key], memory.stat) behind a node id. */
 struct key {
 	uint32_t ct;
-	uint32_t pins;           /* open handles: not to be forgotten */
-	uint64_t pin_cookie;     /* the last request that changed pins */
+	uint64_t pin_cookie;     /* the last request that changed its pins */
 	uint64_t used;
 	char name[KEY_BYTES];
 };
@@ -119,6 +118,8 @@ struct shm {
 	uint32_t stamps[STAMPS];          /* clock of the last change, by hash of the file */
 	uint32_t key_tags[KEYS];          /* generation << 16 | dir << 15 ... of key[i]; see node.c. 0: free */
 	uint32_t key_hashes[KEYS];
+	uint32_t key_pins[KEYS];          /* open handles: not to be forgotten, if it can be helped */
+	uint32_t key_users[KEYS];         /* with pins: who opened it first */
 	uint32_t poll_high;               /* polls[] is free from here on */
 	struct poll_handle polls[POLLS];
 	struct key keys[KEYS];

@@ -145,3 +145,27 @@ zeros() {
 		echo end >&5'
 	[ "$(prop a command)" = "$(printf '%04096dend' 0)" ]
 }
+
+@test "names with keys that others keep open keep nobody from others, and root's own stay" {
+	local pids=() i
+	ct_new a env='OWN=1;NEW=2'
+	exec 7<"$PORTO_ROOT/a/env[OWN]"
+	for i in {1..9}; do
+		setpriv --reuid "$((60000 + i))" --regid "$((60000 + i))" --clear-groups bash -c '
+			ulimit -n 1000
+			for ((i = 0; i < 300; i++)); do exec {fd}<"$PORTO_ROOT/a/env[k$1_$i]" || break; done
+			echo "$i" >&5
+			exec sleep 1000' bash "$i" 5>"$BATS_TEST_TMPDIR/$i" 2>>"$BATS_TEST_TMPDIR/refused" 3>&- &
+		pids+=($!)
+		wait_for '[ -s "$BATS_TEST_TMPDIR/$i" ]'
+		[ "$(cat "$BATS_TEST_TMPDIR/$i")" = 256 ]
+	done
+	grep -q 'Too many open files' "$BATS_TEST_TMPDIR/refused"
+	prop_is a 'env[NEW]' 2
+	[ "$(outsider daemon cat "$PORTO_ROOT/a/env[NEW]")" = 2 ]
+	[ "$(cat <&7)" = 1 ]
+	exec 7<&-
+	kill "${pids[@]}"
+	wait "${pids[@]}" || :
+	[ "$(setpriv --reuid 60001 --regid 60001 --clear-groups cat "$PORTO_ROOT/a/env[OWN]")" = 1 ]
+}
