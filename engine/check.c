@@ -10,6 +10,7 @@
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
 #include "engine/hooks.h"
+#include "engine/taken.h"
 
 #define COMMAND_MAX 131072u
 #define PRIVATE_MAX 4096u
@@ -208,9 +209,10 @@ int check_bind(struct change *c)
 /* /dev/fd/N is descriptor N of whoever writes this: it is taken now, because the writer may be gone at the start. */
 int check_stream(struct change *c)
 {
-	autoclose int pidfd = -1, fd = -1;
+	autoclose int pidfd = -1;
 	unsigned n;
 	char end;
+	int fd;
 
 	if (strncmp(c->text, "/dev/fd/", 8) != 0) {
 		if (c->text[0] != '\0' && c->text[0] != '/')
@@ -229,19 +231,18 @@ int check_stream(struct change *c)
 		return invalid(c, "the writer has no such descriptor");
 	if (fd < 0)
 		return err_sys(c->err, -fd, "%s: descriptor %u of process %d", props[c->prop].name, n, (int)c->who->pid);
+	c->taken_fd = fd + 1;
 	if (!cred_may_take(c->who->pid, c->who->uid))
 		return err_set(c->err, ERR_Permission, "%s: the writer has more rights than who opened the file",
 			       props[c->prop].name);
-	c->taken_fd = TAKE_FD(fd) + 1;
-	return 0;
+	return taken_check(fd, c->who->pid, props[c->prop].name, c->err);
 }
 
 void commit_stream(struct change *c)
 {
 	struct stream *s = &c->ct->streams[c->prop == PROP_stdin_path ? 0 : c->prop == PROP_stdout_path ? 1 : 2];
 
-	if (s->fd >= 0)
-		close(s->fd);
+	taken_close(c->ct->e, s->fd);
 	s->fd = c->taken_fd - 1;
 	s->pid = c->taken_fd != 0 ? c->who->pid : 0;
 	s->pid_start = 0;

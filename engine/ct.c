@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "engine/memory.h"
+#include "engine/output.h"
 
 const char *const ct_state_names[CT_STATES] = {
 	[CT_STOPPED] = "stopped",   [CT_STARTING] = "starting", [CT_RUNNING] = "running",
@@ -191,9 +192,7 @@ void ct_free(struct ct *ct)
 		loop_del(ct->e->loop, &ct->report);
 		close(ct->report.fd);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(ct->streams); i++)
-		if (ct->streams[i].fd >= 0)
-			close(ct->streams[i].fd);
+	output_close_taken(ct);
 	oom_unwatch(ct);
 	props_done(ct);
 	pairs_done(&ct->ulimit_pushed);

@@ -349,8 +349,6 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	} else {
 		r = write_prop(&c, value);
 	}
-	if (c.taken_fd > 0)
-		close(c.taken_fd - 1);
 	if (r < 0)
 		engine_note_error(e, who, n, err);
 	return r;

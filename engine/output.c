@@ -12,6 +12,7 @@
 #include "base/mounts.h"
 #include "base/path.h"
 #include "base/units.h"
+#include "engine/taken.h"
 
 #define READ_MAX (UINT64_C(16) << 20) /* spec/PROPERTIES.md 4.3 */
 #define BLOCK UINT64_C(4096)
@@ -156,11 +157,8 @@ void work_sweep(struct engine *e)
 
 void output_close_taken(struct ct *ct)
 {
-	for (size_t i = 0; i < ARRAY_LEN(ct->streams); i++) {
-		if (ct->streams[i].fd >= 0)
-			close(ct->streams[i].fd);
-		ct->streams[i].fd = -1;
-	}
+	for (size_t i = 0; i < ARRAY_LEN(ct->streams); i++)
+		taken_close(ct->e, TAKE_FD(ct->streams[i].fd));
 }
 
 /* Below the work directory, which belongs to the task's user, nothing is followed. */

@@ -5,6 +5,7 @@
 #include "engine/hooks.h"
 #include "engine/limits.h"
 #include "engine/save.h"
+#include "engine/taken.h"
 
 const struct prop props[PROP_COUNT] = {
 #define PROP(id, ...) [PROP_##id] = { .name = #id, __VA_ARGS__ },
@@ -242,6 +243,8 @@ static int change_value(struct change *c)
 		p->commit(c);
 	return 0;
 release:
+	taken_close(ct->e, c->taken_fd - 1);
+	c->taken_fd = 0;
 	value_release(c->prop, &v);
 	c->value = NULL;
 	return r;

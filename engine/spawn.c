@@ -19,6 +19,7 @@
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/taken.h"
 #include "engine/ulimit.h"
 
 #define PIPE_DEFAULT 65536
@@ -166,8 +167,12 @@ static int taken_fd(struct ct *ct, int n, struct err *err)
 	st->fd = fd_from_process(pidfd, atoi(path + 8));
 	if (st->fd < 0)
 		return err_set(err, ERR_InvalidValue, "%s: %s: the descriptor is closed", props[prop[n]].name, path);
+	if (taken_check(st->fd, st->pid, props[prop[n]].name, err) < 0) {
+		taken_close(ct->e, TAKE_FD(st->fd));
+		return -EOPNOTSUPP;
+	}
 	if (!cred_may_take(st->pid, ct->owner_uid)) {
-		close(TAKE_FD(st->fd));
+		taken_close(ct->e, TAKE_FD(st->fd));
 		return err_set(err, ERR_Permission, "%s: %s: its process has more rights than the owner", props[prop[n]].name, path);
 	}
 	return 0;

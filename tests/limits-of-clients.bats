@@ -169,3 +169,18 @@ zeros() {
 	wait "${pids[@]}" || :
 	[ "$(setpriv --reuid 60001 --regid 60001 --clear-groups cat "$PORTO_ROOT/a/env[OWN]")" = 1 ]
 }
+
+@test "a descriptor whose close may wait is not taken: network sockets, files of our own mount; Unix sockets are" {
+	local worker
+	worker=$(worker_pid)
+	as games ct_new g command='echo out'
+	want_errno EOPNOTSUPP as games timeout 60 "$REPO/build/linger" "$PORTO_ROOT/g/stdout_path"
+	error_says g 'the descriptor is no file, pipe, terminal or Unix socket'
+	want_errno EOPNOTSUPP as games bash -c 'exec 5<>"$PORTO_ROOT/g/private"; echo /dev/fd/5 >"$PORTO_ROOT/g/stdout_path"'
+	error_says g 'on a file system of type fuse.porto'
+	want_errno EOPNOTSUPP as games bash -c 'exec 5</; echo /dev/fd/5 >"$PORTO_ROOT/g/stdin_path"'
+	prop_is g stdout_path ''
+	[ "$(as games timeout 20 "$REPO/build/linger" "$PORTO_ROOT/g/stdout_path" "$PORTO_ROOT/g/state")" = out ]
+	prop_is g wait dead
+	same_worker "$worker"
+}
