@@ -183,11 +183,16 @@ static int open_beneath(struct ct *ct, int n, int flags)
 int output_open(struct ct *ct, int n, struct err *err)
 {
 	bool goes_on = ct->streams[n].internal; /* a respawn appends */
-	autoclose int fd = open_beneath(ct, n, O_RDWR | O_CREAT | O_APPEND | (goes_on ? 0 : O_TRUNC));
+	/* whoever has a lease on the file, or has put a pipe in its place, would make us wait */
+	autoclose int fd = open_beneath(ct, n, O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | (goes_on ? 0 : O_TRUNC));
 
+	if (fd == -EWOULDBLOCK)
+		return err_sys(err, EWOULDBLOCK, "%s file of %s: somebody has a lease on it", stream_names[n], ct->name);
 	if (fd < 0)
 		return err_sys(err, -fd, "%s file of %s", stream_names[n], ct->name);
 	if ((ct->task_uid != 0 || ct->task_gid != 0) && fchown(fd, ct->task_uid, ct->task_gid) < 0)
+		return err_sys(err, errno, "%s file of %s", stream_names[n], ct->name);
+	if (fcntl(fd, F_SETFL, O_APPEND) < 0) /* the command waits as usual */
 		return err_sys(err, errno, "%s file of %s", stream_names[n], ct->name);
 	ct->streams[n].internal = true;
 	if (!goes_on)

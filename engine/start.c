@@ -331,6 +331,7 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 	ct->op_hard = false;
 	ct->is_meta = (ct->val[PROP_command].s == NULL || ct->val[PROP_command].s[0] == '\0') &&
 		      ct->val[PROP_command_argv].v.n == 0;
+	ct->pid = 0; /* before a respawn it still is the dead one's */
 	ct->task_gone = false;
 	ct->signalled = false;
 	ct->start_boot = clock_boot();

@@ -184,3 +184,22 @@ zeros() {
 	prop_is g wait dead
 	same_worker "$worker"
 }
+
+@test "a lease on the output file is the error of a respawn, and makes nobody wait" {
+	local worker pid
+	worker=$(worker_pid)
+	as games ct_run g command='sh -c "echo out; ! :>>/dev/null"'
+	setpriv --reuid games --regid games --clear-groups "$REPO/build/lease" "$WORK_DIR/g/stdout" >"$BATS_TEST_TMPDIR/lease" 3>&- &
+	pid=$!
+	wait_for 'grep leased "$BATS_TEST_TMPDIR/lease"'
+	want_errno EAGAIN as games put g/state respawn
+	error_says g 'somebody has a lease on it'
+	kill "$pid"
+	wait "$pid" || :
+	prop_is g state dead
+	as games put g/state stop
+	as games put g/state start
+	prop_is g wait dead
+	prop_is g stdout out
+	same_worker "$worker"
+}
