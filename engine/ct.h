@@ -7,6 +7,7 @@
 #ifndef ENGINE_CT_H
 #define ENGINE_CT_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "base/defs.h"
@@ -198,6 +199,7 @@ struct engine {
 	struct ct *dying;     /* destroying, by next */
 	size_t count;         /* containers in the tree, without the root */
 	uint32_t next_id, reserved_id;
+	struct rlimit files;  /* RLIMIT_NOFILE as the daemon was given it */
 	int state_fd, ct_fd;  /* the state directory, its ct/ */
 	int work_fd;          /* the work directory, -1 until first needed */
 	int init_fd;          /* sealed copy of porto-init */

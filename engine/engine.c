@@ -18,6 +18,7 @@
 #include "engine/fsm.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/ulimit.h"
 #include "engine/wait.h"
 #include "engine/watch.h"
 
@@ -154,6 +155,7 @@ int engine_new(struct loop *loop, const struct config *conf, const struct engine
 	e->events_arg = arg;
 	e->state_fd = e->ct_fd = e->work_fd = e->init_fd = -1;
 	e->next_id = e->reserved_id = FIRST_ID;
+	ulimit_raise_files(e);
 	r = set_up(e, err);
 	if (r == 0)
 		r = watch_notes(e);

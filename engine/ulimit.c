@@ -87,7 +87,18 @@ int ulimit_effective(const struct ct *ct, const struct pairs *own, struct limits
 	type_ulimit.release(&configured);
 	fill_one(ret, RLIMIT_NPROC, nproc, nproc);
 	fill_one(ret, RLIMIT_MEMLOCK, memlock(ct), RLIM_INFINITY);
+	fill_one(ret, RLIMIT_NOFILE, ct->e->files.rlim_cur, ct->e->files.rlim_max);
 	return 0;
+}
+
+void ulimit_raise_files(struct engine *e)
+{
+	struct rlimit all;
+
+	if (getrlimit(RLIMIT_NOFILE, &e->files) < 0)
+		return;
+	all = (struct rlimit){ .rlim_cur = e->files.rlim_max, .rlim_max = e->files.rlim_max };
+	(void)setrlimit(RLIMIT_NOFILE, &all);
 }
 
 /* ---- what may be asked for ---- */

@@ -27,6 +27,9 @@ int ulimit_effective(const struct ct *ct, const struct pairs *own, struct limits
 /* The default of nproc, which the root has and all others inherit. */
 uint64_t ulimit_nproc(void);
 
+/* The daemon itself may open all that its hard limit allows; what it was given stays the default of commands. */
+void ulimit_raise_files(struct engine *e);
+
 /* A new life begins: its processes get their limits at birth. */
 void ulimit_reborn(struct ct *ct);
 

@@ -256,3 +256,20 @@ nproc_default() {
 	ct_destroy a
 	daemon_restart
 }
+
+@test "the daemon opens as many files as its hard limit allows; commands get the soft limit that it was given" {
+	local i hard
+	daemon_stop
+	(ulimit -Sn 64 && timeout "$((30 * PORTO_SLOW))" "${DAEMON[@]}" --set 'container.default_ulimit=core: 0' start 3>&- 4>&-)
+	for ((i = 0; i < 40; i++)); do
+		ct_start "c$i" 'command=sleep 1000'
+	done
+	hard=$(ulimit -Hn)
+	[ "$(limit "$(worker_pid)" nofile)" = "$hard $hard" ]
+	limit_is c39 nofile "64 $hard"
+	kill_worker
+	ct_start last 'command=sleep 1000'
+	limit_is last nofile "64 $hard"
+	destroy_all
+	daemon_restart
+}
