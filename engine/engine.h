@@ -144,6 +144,8 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
  * after number N for `events?since=N`. portofs keeps it in the file handle and adds it to every offset.
  */
 int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *base);
+/* With FILE_BLOCKS: where it ends now; a read from there on waits. */
+uint64_t engine_stream_end(struct engine *e, const struct engine_node *n);
 
 /* FILE_STREAM: at most size bytes from off, as pread(2). ENGINE_PENDING only with FILE_BLOCKS at the end of the stream. */
 ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,

@@ -194,6 +194,11 @@ int event_base(struct engine *e, const char *since, uint64_t *base)
 	return 0;
 }
 
+uint64_t event_end(const struct engine *e)
+{
+	return e->log->end;
+}
+
 ssize_t event_pread(struct engine *e, uint64_t cookie, char *buf, size_t size, uint64_t off)
 {
 	struct event_log *l = e->log;

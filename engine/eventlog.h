@@ -13,6 +13,7 @@ void event_close(struct engine *e);
 void event_log(struct engine *e, const char *kind, const char *name, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* Where `events` (since NULL) or `events?since=N` begins. -EINVAL for a bad number. */
 int event_base(struct engine *e, const char *since, uint64_t *base);
+uint64_t event_end(const struct engine *e); /* bytes ever written */
 /* As pread; at the end: ENGINE_PENDING and the cookie is answered with the next line. */
 ssize_t event_pread(struct engine *e, uint64_t cookie, char *buf, size_t size, uint64_t off);
 /* true if the cookie waited here. */

@@ -266,6 +266,11 @@ int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *
 	return n->dir == DIR_DAEMON ? event_base(e, n->key, base) : 0;
 }
 
+uint64_t engine_stream_end(struct engine *e, const struct engine_node *n)
+{
+	return n->dir == DIR_DAEMON ? event_end(e) : 0;
+}
+
 ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		     char *buf, size_t size, uint64_t off, struct err *err)
 {

@@ -1,6 +1,7 @@
 /*
  * Open files. The handle is 64 bits that mean the same to every worker: who opened it (rights are the opener's, not those of
- * whoever reads or writes later) and the clock at the open, which tells handles apart; for a stream, where its reader began.
+ * whoever reads or writes later) and the clock at the open, which tells handles apart; for a stream's reader, whose rights are
+ * not asked again, the clock and where it began.
  */
 #include "portofs/fs.h"
 
@@ -9,6 +10,20 @@
 #include "portofs/gather.h"
 #include "portofs/node.h"
 #include "portofs/park.h"
+
+#define STREAM_BIT (UINT64_C(1) << 63) /* no user has such a number */
+#define BASE_BITS 40                   /* a TiB of events since the daemon began */
+#define SEQ_MASK ((UINT64_C(1) << (63 - BASE_BITS)) - 1)
+
+static uint64_t stream_handle(struct fs *fs, uint64_t base)
+{
+	return STREAM_BIT | (++fs->shm->clock & SEQ_MASK) << BASE_BITS | base;
+}
+
+static uint64_t stream_base(uint64_t fh)
+{
+	return fh & ((UINT64_C(1) << BASE_BITS) - 1);
+}
 
 static uint64_t handle_new(struct fs *fs, uid_t uid)
 {
@@ -37,9 +52,30 @@ static bool is_stream_reader(const struct node *n, int flags)
 	return (n->flags & FILE_STREAM) && (flags & O_ACCMODE) == O_RDONLY;
 }
 
+static bool is_waiting_stream(const struct node *n)
+{
+	return (n->flags & FILE_STREAM) && (n->flags & FILE_BLOCKS);
+}
+
 static bool is_writer(int flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+static int open_stream(struct fs *fs, const struct node *n, struct fuse_file_info *fi)
+{
+	uint64_t base;
+	int r = engine_stream_base(fs->engine, &n->at, &base);
+
+	if (r < 0)
+		return r;
+	fi->fh = stream_handle(fs, base);
+	if (is_waiting_stream(n)) {
+		/* as a pipe: for poll(2) the reader is where its last read has ended */
+		fi->nonseekable = 1;
+		poll_stream(fs, fi->fh, n, base);
+	}
+	return 0;
 }
 
 /* The kernel has checked the mode, but not for root. */
@@ -67,7 +103,7 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r == 0)
 		r = engine_open(fs->engine, &who, &n.at, is_writer(fi->flags), &as, &err);
 	if (r == 0 && is_stream_reader(&n, fi->flags))
-		r = engine_stream_base(fs->engine, &n.at, &fi->fh);
+		r = open_stream(fs, &n, fi);
 	else if (r == 0)
 		fi->fh = handle_new(fs, as.uid);
 	if (r == 0 && (n.flags & FILE_HOLD) && is_writer(fi->flags))
@@ -92,16 +128,14 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (node_of_id(fs, ino, &n) == 0) {
 		p.node = &n.at;
-		if (!is_stream_reader(&n, fi->flags)) {
-			if (is_writer(fi->flags))
-				gather_close(fs, &p);
-			poll_close(fs, fi->fh);
-			snap_drop(fs, fi->fh);
-		}
+		if (is_writer(fi->flags))
+			gather_close(fs, &p);
 		if ((n.flags & FILE_HOLD) && is_writer(fi->flags))
 			engine_unhold(fs->engine, n.at.ct, fs->cookie);
 		node_unpin(fs, &n);
 	}
+	poll_close(fs, fi->fh);
+	snap_drop(fs, fi->fh);
 	fuse_reply_err(req, 0);
 }
 
@@ -136,8 +170,10 @@ static void read_stream(fuse_req_t req, const struct node *n, const struct park_
 		fs_refuse(req, (int)r, &err);
 	else if (pending)
 		park(fs, req, args);
-	else
+	else {
+		poll_read(fs, args->fh, args->off + (uint64_t)r);
 		fuse_reply_buf(req, buf, (size_t)r);
+	}
 }
 
 /* A reader that has its answer and looks for the end must not wait for the next one. */
@@ -220,7 +256,7 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	}
 	args.kind = PARK_PREAD;
 	if (is_stream_reader(&n, fi->flags))
-		args.off += fi->fh;
+		args.off += stream_base(fi->fh);
 	read_stream(req, &n, &args);
 }
 

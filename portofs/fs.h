@@ -25,6 +25,7 @@
 #define TIMEOUT_ATTR 1.0    /* a chown is seen after that */
 #define SNAPSHOTS 16u
 
+struct node;
 struct parked;
 
 /* The text a handle is reading, taken whole at its first read. */
@@ -130,6 +131,9 @@ void fs_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct f
 /* A handle has read from the start: what changed before is known to it. */
 void poll_seen(struct fs *fs, uint64_t fh);
 void poll_close(struct fs *fs, uint64_t fh);
+/* A stream whose readers wait is ready when there is more than was read: it was opened, to begin at off; it was read up to off. */
+void poll_stream(struct fs *fs, uint64_t fh, const struct node *n, uint64_t off);
+void poll_read(struct fs *fs, uint64_t fh, uint64_t off);
 void poll_changed(struct fs *fs, enum engine_dir dir, uint32_t ct, int file);
 /* After a restart, before anything is replayed: the engine hears who polls. Then, at its end: whoever waits looks again. */
 void poll_take_over(struct fs *fs);

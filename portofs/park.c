@@ -210,6 +210,7 @@ static void reply_read(struct fs *fs, const struct parked *p, const char *text, 
 	struct text copy = {};
 
 	if (p->args.kind == PARK_PREAD) {
+		poll_read(fs, p->args.fh, p->args.off + MIN(len, p->args.size));
 		fuse_reply_buf(p->req, text, MIN(len, p->args.size));
 		return;
 	}

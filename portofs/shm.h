@@ -82,6 +82,8 @@ struct poll_handle {
 	uint32_t ct;
 	uint16_t dir, file;      /* file: the number in names[] */
 	uint32_t seen;           /* the clock when it last read */
+	uint32_t uid;            /* whose it is */
+	uint64_t off;            /* of a stream: what it has read ends here */
 	bool armed;              /* the kernel waits for a wake-up */
 };
 

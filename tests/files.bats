@@ -77,6 +77,31 @@ to_background() {
 	run ! grep -q timeout "$BATS_TEST_TMPDIR/polled"
 }
 
+@test "poll on events: there is nothing to read before the next line is there, also with another worker" {
+	local out=$BATS_TEST_TMPDIR/polled
+	exec 7<"$PORTO_ROOT/.porto/events"
+	run ! read -t 0 -u 7
+	[ "$("$REPO/build/polls" "$PORTO_ROOT/.porto/events" 1 100 -)" = timeout ]
+	to_background "$out" "$REPO/build/polls" "$PORTO_ROOT/.porto/events" 3 $((20000 * PORTO_SLOW)) -
+	wait_for 'grep -q poll "/proc/$(cat "$BATS_TEST_TMPDIR/polled.pid")/wchan"'
+	ct_new a
+	wait_for 'grep -q "ready .*created.a" "$BATS_TEST_TMPDIR/polled"'
+	kill_worker
+	run ! grep -q ready.*ready "$out"
+	rmdir "$PORTO_ROOT/a"
+	wait_for 'grep -q "ready .*destroyed.a" "$BATS_TEST_TMPDIR/polled"'
+	read -t 0 -u 7
+	read -r line <&7
+	[[ $line == *$'\tcreated\ta' ]] || fail "$line"
+	read -t 0 -u 7
+	read -r line <&7
+	[[ $line == *$'\tdestroyed\ta' ]] || fail "$line"
+	run ! read -t 0 -u 7
+	[ "$("$REPO/build/polls" "$PORTO_ROOT/.porto/events?since=0" 1 100 - | cut -c1-7)" = 'ready 1' ]
+	exec 7<&-
+	kill "$(cat "$out.pid")"
+}
+
 @test "tail -f follows stdout, also over the death of the worker" {
 	ct_start a command='sh -c "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; sleep 1000"'
 	wait_for '[ -s "$PORTO_ROOT/a/stdout" ]'
