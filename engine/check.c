@@ -246,8 +246,12 @@ void commit_stream(struct change *c)
 	s->fd = c->taken_fd - 1;
 	s->pid = c->taken_fd != 0 ? c->who->pid : 0;
 	s->pid_start = 0;
-	if (s->pid != 0)
+	s->uid = c->who->uid;
+	s->dev = s->ino = 0;
+	if (s->pid != 0) {
 		(void)proc_start_time(s->pid, &s->pid_start);
+		(void)taken_identity(s->fd, &s->dev, &s->ino);
+	}
 	c->taken_fd = 0;
 }
 

@@ -68,6 +68,8 @@ struct stream {
 	int fd;              /* a descriptor taken from the writer of /dev/fd/N, -1: none */
 	pid_t pid;           /* whose descriptor it is */
 	uint64_t pid_start;
+	uid_t uid;           /* in whose name it was taken */
+	uint64_t dev, ino;   /* what it is: after a restart only the same is taken again */
 	uint64_t offset;     /* bytes dropped from the head of the internal file */
 };
 

@@ -249,7 +249,9 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
 		r = read_daemon(e, who, cookie, n, out, err);
 	else if (n->file == PROP_wait)
 		r = wait_one(ct, who, cookie, out, err);
-	else
+	else if (n->file != PROP_stdout && n->file != PROP_stderr)
+		r = prop_read(ct, n->file, key, out, err);
+	else if ((r = output_check_reader(ct, n->file == PROP_stdout ? 1 : 2, who, err)) == 0)
 		r = prop_read(ct, n->file, key, out, err);
 	/* `cat *` must not wipe out why the last write was refused */
 	if (r < 0)
@@ -281,7 +283,9 @@ ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t c
 		return gone(err);
 	if (n->dir == DIR_DAEMON)
 		return event_pread(e, cookie, buf, size, off);
-	r = output_pread(ct, n->file == PROP_stdout ? 1 : 2, buf, size, off, err);
+	r = output_check_reader(ct, n->file == PROP_stdout ? 1 : 2, who, err);
+	if (r == 0)
+		r = output_pread(ct, n->file == PROP_stdout ? 1 : 2, buf, size, off, err);
 	if (r < 0)
 		engine_note_error(e, who, NULL, err);
 	return r;

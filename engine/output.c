@@ -12,6 +12,7 @@
 #include "base/mounts.h"
 #include "base/path.h"
 #include "base/units.h"
+#include "engine/cred.h"
 #include "engine/taken.h"
 
 #define READ_MAX (UINT64_C(16) << 20) /* spec/PROPERTIES.md 4.3 */
@@ -180,18 +181,44 @@ static int open_beneath(struct ct *ct, int n, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The task's user can put anything there, a hard link to somebody else's file too. */
+static bool is_our_file(const struct ct *ct, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_nlink == 1 && st->st_uid == ct->task_uid;
+}
+
+/* A new file; or, when a respawn goes on, that of the life before. */
+static int open_output(struct ct *ct, int n, bool goes_on)
+{
+	/* whoever has a lease on the file, or has put a pipe in its place, would make us wait */
+	int flags = O_RDWR | O_APPEND | O_NONBLOCK;
+	autoclose int fd = goes_on ? open_beneath(ct, n, flags) : -ENOENT;
+	struct stat st;
+
+	if (fd == -ENOENT) {
+		fd = open_beneath(ct, n, flags | O_CREAT | O_EXCL);
+		if (fd >= 0 && (ct->task_uid != 0 || ct->task_gid != 0) && fchown(fd, ct->task_uid, ct->task_gid) < 0)
+			return -errno;
+	}
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return is_our_file(ct, &st) ? TAKE_FD(fd) : -EPERM;
+}
+
 int output_open(struct ct *ct, int n, struct err *err)
 {
 	bool goes_on = ct->streams[n].internal; /* a respawn appends */
-	/* whoever has a lease on the file, or has put a pipe in its place, would make us wait */
-	autoclose int fd = open_beneath(ct, n, O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK | (goes_on ? 0 : O_TRUNC));
+	autoclose int fd = open_output(ct, n, goes_on);
 
 	if (fd == -EWOULDBLOCK)
 		return err_sys(err, EWOULDBLOCK, "%s file of %s: somebody has a lease on it", stream_names[n], ct->name);
+	if (fd == -EPERM)
+		return err_set(err, ERR_Permission, "%s file of %s: something else was put in its place, or it has another name too",
+			       stream_names[n], ct->name);
 	if (fd < 0)
 		return err_sys(err, -fd, "%s file of %s", stream_names[n], ct->name);
-	if ((ct->task_uid != 0 || ct->task_gid != 0) && fchown(fd, ct->task_uid, ct->task_gid) < 0)
-		return err_sys(err, errno, "%s file of %s", stream_names[n], ct->name);
 	if (fcntl(fd, F_SETFL, O_APPEND) < 0) /* the command waits as usual */
 		return err_sys(err, errno, "%s file of %s", stream_names[n], ct->name);
 	ct->streams[n].internal = true;
@@ -206,7 +233,7 @@ static int open_internal(struct ct *ct, int n, struct stat *st)
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
+	if (fstat(fd, st) < 0 || !is_our_file(ct, st))
 		return -ENOENT;
 	return TAKE_FD(fd);
 }
@@ -313,7 +340,7 @@ static int open_stream(struct ct *ct, int n, uint64_t *end, uint64_t *start, str
 	if (ct->streams[n].internal) {
 		fd = open_internal(ct, n, &st);
 		if (fd < 0)
-			return err_set(err, ERR_InvalidData, "%s: the file has been removed", stream_names[n]);
+			return err_set(err, ERR_InvalidData, "%s: the file has been removed or replaced", stream_names[n]);
 		*start = ct->streams[n].offset;
 	} else {
 		fd = open_named(ct, n, &st, err);
@@ -323,6 +350,17 @@ static int open_stream(struct ct *ct, int n, uint64_t *end, uint64_t *start, str
 	}
 	*end = MAX((uint64_t)st.st_size, *start);
 	return fd;
+}
+
+int output_check_reader(struct ct *ct, int n, const struct engine_cred *who, struct err *err)
+{
+	struct engine_cred as;
+	struct ct *home;
+
+	if (ct->streams[n].internal || ct_is_root(ct))
+		return 0;
+	cred_effective(ct->e, who, &as, &home);
+	return cred_check_owner(ct, &as, err);
 }
 
 ssize_t output_pread(struct ct *ct, int n, char *buf, size_t size, uint64_t off, struct err *err)

@@ -46,11 +46,15 @@ static void load_name(struct restoring *r, const char *name)
 static void load_stream(struct ct *ct, int n, const char *value)
 {
 	int pid = 0;
-	unsigned long long start = 0;
+	unsigned uid = 0;
+	unsigned long long start = 0, dev = 0, ino = 0;
 
-	if (sscanf(value, "%d %llu", &pid, &start) == 2) {
+	if (sscanf(value, "%d %llu %u %llu %llu", &pid, &start, &uid, &dev, &ino) == 5) {
 		ct->streams[n].pid = pid;
 		ct->streams[n].pid_start = start;
+		ct->streams[n].uid = uid;
+		ct->streams[n].dev = dev;
+		ct->streams[n].ino = ino;
 	}
 }
 

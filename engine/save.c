@@ -84,7 +84,8 @@ static void add_streams(const struct ct *ct, struct text *out)
 		const struct stream *s = &ct->streams[i];
 
 		if (s->pid != 0)
-			text_addf(out, ".stream%d = %d %llu\n", i, (int)s->pid, (unsigned long long)s->pid_start);
+			text_addf(out, ".stream%d = %d %llu %u %llu %llu\n", i, (int)s->pid, (unsigned long long)s->pid_start,
+				  (unsigned)s->uid, (unsigned long long)s->dev, (unsigned long long)s->ino);
 		if (s->internal)
 			text_addf(out, ".internal%d = %llu\n", i, (unsigned long long)s->offset);
 	}

@@ -158,6 +158,7 @@ static int taken_fd(struct ct *ct, int n, struct err *err)
 	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
 	const char *path = ct->val[prop[n]].s;
 	autoclose int pidfd = -1;
+	uint64_t dev, ino;
 
 	if (st->fd >= 0)
 		return 0;
@@ -171,9 +172,11 @@ static int taken_fd(struct ct *ct, int n, struct err *err)
 		taken_close(ct->e, TAKE_FD(st->fd));
 		return -EOPNOTSUPP;
 	}
-	if (!cred_may_take(st->pid, ct->owner_uid)) {
+	/* the number may be another file by now, and the process another program with more rights */
+	if (taken_identity(st->fd, &dev, &ino) < 0 || dev != st->dev || ino != st->ino || !cred_may_take(st->pid, st->uid)) {
 		taken_close(ct->e, TAKE_FD(st->fd));
-		return err_set(err, ERR_Permission, "%s: %s: its process has more rights than the owner", props[prop[n]].name, path);
+		return err_set(err, ERR_InvalidValue, "%s: %s: is not any more what it was when this was written", props[prop[n]].name,
+			       path);
 	}
 	return 0;
 }

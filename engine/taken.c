@@ -57,6 +57,17 @@ int taken_check(int fd, pid_t pid, const char *name, struct err *err)
 	return 0;
 }
 
+int taken_identity(int fd, uint64_t *dev, uint64_t *ino)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
+		return -errno;
+	*dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	*ino = st.stx_ino;
+	return 0;
+}
+
 static void close_slowly(void *arg)
 {
 	close((int)(intptr_t)arg);

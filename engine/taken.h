@@ -16,6 +16,9 @@
  */
 int taken_check(int fd, pid_t pid, const char *name, struct err *err);
 
+/* Which file it is, without asking a file system that may not answer. -errno */
+int taken_identity(int fd, uint64_t *dev, uint64_t *ino);
+
 /* Closes it, at once if that can't take long, else in the background. -1: nothing. */
 void taken_close(struct engine *e, int fd);
 

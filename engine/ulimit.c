@@ -131,6 +131,27 @@ static int above(struct err *err, const char *type, uint64_t hard, const char *w
 
 #define NO_CAPABILITY ", and the daemon has no CAP_SYS_RESOURCE to raise it"
 
+/* What no cgroup bounds: time before everybody else's on the host, and memory of the kernel. */
+static bool is_of_the_host(int res)
+{
+	return res == RLIMIT_RTPRIO || res == RLIMIT_NICE || res == RLIMIT_MSGQUEUE || res == RLIMIT_SIGPENDING;
+}
+
+/* The most that anybody gets here without root: the configured default, or the daemon's own. */
+static uint64_t for_everybody(const struct ct *ct, int res)
+{
+	union value configured = {};
+	struct limits l = {};
+	struct rlimit mine = {};
+
+	(void)getrlimit((__rlimit_resource_t)res, &mine);
+	if (type_ulimit.parse(ct->e->conf->container_default_ulimit, &configured) == 0) {
+		fill(&l, &configured.m, LIMIT_DEFAULT);
+		type_ulimit.release(&configured);
+	}
+	return l.of[res].from != LIMIT_UNSET ? MAX(l.of[res].hard, mine.rlim_max) : mine.rlim_max;
+}
+
 /* A limit that can't be had here is refused when it is written, not when the container starts. */
 int check_ulimit(struct change *c)
 {
@@ -147,6 +168,8 @@ int check_ulimit(struct change *c)
 		files = res == RLIMIT_NOFILE ? sysctl_number("/proc/sys/fs/nr_open", RLIM_INFINITY) : RLIM_INFINITY;
 		if (hard > files)
 			return above(c->err, m->k.p[i], hard, "fs.nr_open", files, "");
+		if (c->who->uid != 0 && is_of_the_host(res) && hard > for_everybody(c->ct, res))
+			return above(c->err, m->k.p[i], hard, "what only root may give", for_everybody(c->ct, res), "");
 		if (!can_raise && getrlimit((__rlimit_resource_t)res, &mine) == 0 && hard > mine.rlim_max)
 			return above(c->err, m->k.p[i], hard, "the daemon's own hard limit", mine.rlim_max, NO_CAPABILITY);
 	}

@@ -24,7 +24,7 @@ same_worker() {
 		as games put g/stdout_path "$path"
 		as games put g/state start
 		prop_is g wait dead
-		want_errno ENODATA outsider daemon timeout 20 cat "$PORTO_ROOT/g/stdout"
+		want_errno ENODATA timeout 20 cat "$PORTO_ROOT/g/stdout"
 		[[ $(cat "$PORTO_ROOT/g/stdout" 2>&1) != *hello* ]]
 		outsider daemon timeout 20 cat "$PORTO_ROOT/.porto/version"
 		as games put g/state stop

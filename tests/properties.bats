@@ -324,13 +324,13 @@ bad_values() {
 }
 
 @test "limits reach the kernel at the start and while running, and a refused one leaves kernel and value alone" {
-	ct_start a command='sleep 1000' memory_limit=64M cpu_limit=1.5c thread_limit=50
+	ct_start a command='sleep 1000' memory_limit=64M cpu_limit=0.5c thread_limit=50
 	local memory pids
 	memory=$(prop a memory.max 2>/dev/null || prop a memory.limit_in_bytes)
 	[ "$memory" = 67108864 ]
 	pids=$(prop a pids.max)
 	[ "$pids" = 50 ]
-	[ "$(prop a cpu.max 2>/dev/null || echo "$(prop a cpu.cfs_quota_us) $(prop a cpu.cfs_period_us)")" = '150000 100000' ]
+	[ "$(prop a cpu.max 2>/dev/null || echo "$(prop a cpu.cfs_quota_us) $(prop a cpu.cfs_period_us)")" = '50000 100000' ]
 	put a/memory_limit 32M
 	put a/thread_limit 0
 	put a/cpu_limit 0c

@@ -242,8 +242,8 @@ nproc_default() {
 
 @test "a daemon without CAP_SYS_RESOURCE clamps what nobody asked for and refuses what was asked for" {
 	daemon_stop
-	timeout "$((30 * PORTO_SLOW))" setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource \
-		prlimit --nofile=4096:5000 --memlock=65536:131072 "${DAEMON[@]}" start 3>&- 4>&-
+	timeout "$((30 * PORTO_SLOW))" prlimit --nofile=4096:5000 --memlock=65536:131072 \
+		setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource "${DAEMON[@]}" start 3>&- 4>&-
 	ct_start a 'command=sleep 1000'
 	limit_is a nofile '5000 5000'
 	limit_is a memlock '131072 131072'
@@ -272,4 +272,21 @@ nproc_default() {
 	limit_is last nofile "64 $hard"
 	destroy_all
 	daemon_restart
+}
+
+@test "what no cgroup bounds, like real-time priority, only root may give, also to what it gives away" {
+	as daemon ct_new a 'command=sleep 1000'
+	local limit
+	for limit in 'rtprio: 99' 'nice: 40' 'msgqueue: unlimited' 'nofile: 1000; rtprio: 0 99'; do
+		want_errno EPERM as daemon put a/ulimit "$limit"
+		error_says a 'what only root may give'
+		prop_is a ulimit ''
+	done
+	want_errno EPERM as daemon put a/spec 'ulimit = rtprio: 1'
+	as daemon put a/ulimit 'rtprio: 0; nofile: 1000'
+	as daemon put a/state start
+	limit_is a nofile '1000 1000'
+	want_errno EPERM as daemon put a/ulimit 'nofile: 900; rtprio: 1'
+	limit_is a nofile '1000 1000'
+	as daemon ct_destroy a
 }
