@@ -76,16 +76,20 @@ static void remove_work(void *arg)
 	(void)tree_remove(r->dirfd, r->name);
 }
 
-/* A whole tree may take long to remove: it gets another name at once and goes in the background. */
-static void remove_slowly(struct ct *ct, const char *name)
+/* A whole tree may take long to remove: it gets another name at once, if it hasn't one, and goes in the background. */
+static void remove_slowly(struct engine *e, const char *name)
 {
 	struct removal *r = calloc(1, sizeof(*r));
+	bool is_renamed = strncmp(name, REMOVED, strlen(REMOVED)) == 0;
 
 	if (r == NULL)
 		return;
-	r->dirfd = ct->e->work_fd;
-	snprintf(r->name, sizeof(r->name), REMOVED "%u-%llu", (unsigned)ct->id, (unsigned long long)clock_mono());
-	if (renameat(r->dirfd, name, r->dirfd, r->name) < 0 || loop_work(ct->e->loop, remove_work, free, r) < 0)
+	r->dirfd = e->work_fd;
+	if (is_renamed)
+		snprintf(r->name, sizeof(r->name), "%s", name);
+	else
+		snprintf(r->name, sizeof(r->name), REMOVED "%llu", (unsigned long long)clock_mono());
+	if ((!is_renamed && renameat(r->dirfd, name, r->dirfd, r->name) < 0) || loop_work(e->loop, remove_work, free, r) < 0)
 		free(r);
 }
 
@@ -100,7 +104,7 @@ int work_create(struct ct *ct, struct err *err)
 	if (mkdirat(ct->e->work_fd, name, 0775) < 0) {
 		if (errno != EEXIST)
 			return err_sys(err, errno, "work directory %s/%s", ct->e->conf->container_work_dir, name);
-		remove_slowly(ct, name);
+		remove_slowly(ct->e, name);
 		if (mkdirat(ct->e->work_fd, name, 0775) < 0)
 			return err_sys(err, errno, "work directory %s/%s", ct->e->conf->container_work_dir, name);
 	}
@@ -132,7 +136,7 @@ void work_remove(struct ct *ct)
 		ct->streams[i].offset = 0;
 	}
 	if (unlinkat(ct->e->work_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		remove_slowly(ct, name);
+		remove_slowly(ct->e, name);
 }
 
 void work_remove_name(struct engine *e, const char *name)
@@ -141,7 +145,7 @@ void work_remove_name(struct engine *e, const char *name)
 
 	dir_of(name, dir);
 	if (work_root(e, NULL) == 0)
-		(void)tree_remove(e->work_fd, dir);
+		remove_slowly(e, dir);
 }
 
 void work_sweep(struct engine *e)
@@ -150,9 +154,10 @@ void work_sweep(struct engine *e)
 
 	if (d == NULL)
 		return;
-	for (const struct dirent *de; (de = readdir(d)) != NULL;)
-		if (strncmp(de->d_name, REMOVED, strlen(REMOVED)) == 0)
-			(void)tree_remove(dirfd(d), de->d_name);
+	if (work_root(e, NULL) == 0)
+		for (const struct dirent *de; (de = readdir(d)) != NULL;)
+			if (strncmp(de->d_name, REMOVED, strlen(REMOVED)) == 0)
+				remove_slowly(e, de->d_name);
 	closedir(d);
 }
 

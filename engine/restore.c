@@ -492,8 +492,8 @@ int restore_all(struct engine *e, struct err *err)
 		e->next_id = MAX(e->next_id, (uint32_t)num(reserved));
 	for (size_t i = 0; i < n; i++)
 		load_record(e, ids[i]);
+	work_sweep(e); /* before there are more of them */
 	finish_work(e);
-	work_sweep(e);
 	sweep(e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		match_state(ct);

@@ -203,3 +203,18 @@ zeros() {
 	prop_is g stdout out
 	same_worker "$worker"
 }
+
+@test "what a container has left in its work directory is swept while others are served" {
+	local worker
+	as games ct_run g command='sh -c "mkdir many && cd many && seq 30000 | xargs touch"'
+	[ "$(prop g exit_code)" = 0 ]
+	daemon_stop
+	# as if the worker had died just after it had renamed it
+	mv "$WORK_DIR/g/many" "$WORK_DIR/.removed-1"
+	mkdir "$WORK_DIR/.removed-2"
+	daemon_up
+	worker=$(worker_pid)
+	[ -e "$WORK_DIR/.removed-1" ]
+	wait_for '[ ! -e "$WORK_DIR/.removed-1" ] && [ ! -e "$WORK_DIR/.removed-2" ]' 60
+	same_worker "$worker"
+}
