@@ -58,7 +58,7 @@ zeros() {
 	put g/env OLD=1
 	prop_is g env OLD=1
 	# Backslashes take twice their room in the record.
-	long=$(printf '%060000d' 0 | tr 0 '\\')
+	long=$(printf '%060000d' 0 | tr 0 '\134')
 	for ((i = 0; i < 100; i++)); do
 		put "g/TEST.l$i" "$(zeros 65000)"
 	done
