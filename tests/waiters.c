@@ -40,6 +40,7 @@ int main(int argc, char **argv)
 		errx(2, "usage: waiters FILE COUNT REFUSED");
 	path = argv[1];
 	wanted = atoi(argv[3]);
+	alarm(120); /* should the test have failed */
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK);
 	for (int i = atoi(argv[2]); i > 0; i--) {
