@@ -140,7 +140,7 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
 		struct text *out, struct err *err);
 
 /*
- * Where a reader that opens a stream now begins: 0 for stdout and stderr, the end of the log for `events`, the line
+ * Where a reader that opens a stream now begins: the first byte kept for stdout and stderr, the end of the log for `events`, the line
  * after number N for `events?since=N`. portofs keeps it in the file handle and adds it to every offset.
  */
 int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *base);

@@ -236,6 +236,15 @@ static bool is_whole_text(int prop)
 	return prop == PROP_README || prop == PROP_spec || prop == PROP_stat || prop == PROP_stdout || prop == PROP_stderr;
 }
 
+static int read_prop(struct ct *ct, const struct engine_cred *who, int prop, const char *key, struct text *out, struct err *err)
+{
+	int r = 0;
+
+	if (prop == PROP_stdout || prop == PROP_stderr)
+		r = output_check_reader(ct, prop == PROP_stdout ? 1 : 2, who, err);
+	return r < 0 ? r : prop_read(ct, prop, key, out, err);
+}
+
 int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		struct text *out, struct err *err)
 {
@@ -249,10 +258,8 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
 		r = read_daemon(e, who, cookie, n, out, err);
 	else if (n->file == PROP_wait)
 		r = wait_one(ct, who, cookie, out, err);
-	else if (n->file != PROP_stdout && n->file != PROP_stderr)
-		r = prop_read(ct, n->file, key, out, err);
-	else if ((r = output_check_reader(ct, n->file == PROP_stdout ? 1 : 2, who, err)) == 0)
-		r = prop_read(ct, n->file, key, out, err);
+	else
+		r = read_prop(ct, who, n->file, key, out, err);
 	/* `cat *` must not wipe out why the last write was refused */
 	if (r < 0)
 		engine_note_error(e, who, NULL, err);
@@ -264,8 +271,14 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
 
 int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *base)
 {
+	const struct ct *ct = node_ct(e, n);
+
 	*base = 0;
-	return n->dir == DIR_DAEMON ? event_base(e, n->key, base) : 0;
+	if (n->dir == DIR_DAEMON)
+		return event_base(e, n->key, base);
+	if (ct != NULL)
+		*base = output_start(ct, n->file == PROP_stdout ? 1 : 2);
+	return 0;
 }
 
 uint64_t engine_stream_end(struct engine *e, const struct engine_node *n)

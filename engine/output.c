@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/units.h"
 #include "engine/cred.h"
+#include "engine/save.h"
 #include "engine/taken.h"
 
 #define READ_MAX (UINT64_C(16) << 20) /* spec/PROPERTIES.md 4.3 */
@@ -271,14 +272,15 @@ static uint64_t trim_stream(struct ct *ct, int n)
 
 		cut += nl != NULL ? (uint64_t)(nl - buf) + 1 : 0;
 	}
+	s->offset = cut;
+	(void)save_ct(ct, 0, 0, NULL); /* before the bytes go: the next worker would show zeros for them */
 	if (cut >= BLOCK &&
 	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)(cut & ~(BLOCK - 1))) < 0 &&
 	    errno == EOPNOTSUPP) {
-		if (ftruncate(fd, 0) == 0)
-			s->offset = 0;
+		s->offset = ftruncate(fd, 0) == 0 ? 0 : s->offset;
+		(void)save_ct(ct, 0, 0, NULL);
 		return 0;
 	}
-	s->offset = cut;
 	return (uint64_t)st.st_size - cut;
 }
 
@@ -287,6 +289,11 @@ uint64_t output_trim(struct ct *ct)
 	uint64_t out = trim_stream(ct, 1), errs = trim_stream(ct, 2);
 
 	return MAX(out, errs);
+}
+
+uint64_t output_start(const struct ct *ct, int n)
+{
+	return ct->streams[n].internal ? ct->streams[n].offset : 0;
 }
 
 uint64_t output_size(struct ct *ct, int n)
@@ -376,9 +383,9 @@ ssize_t output_pread(struct ct *ct, int n, char *buf, size_t size, uint64_t off,
 
 	if (fd < 0)
 		return fd;
-	if (off > end - start)
+	if (off >= end)
 		return 0;
-	got = pread(fd, buf, size, (off_t)(start + off));
+	got = pread(fd, buf, size, (off_t)off);
 	return got < 0 ? -errno : got;
 }
 

@@ -24,9 +24,10 @@ int output_open(struct ct *ct, int n, struct err *err);
 uint64_t output_trim(struct ct *ct);
 /* Size as readers see it (what is kept); 0 when there is nothing to read. */
 uint64_t output_size(struct ct *ct, int n);
-/* Reads what is kept, from off. InvalidData when the stream does not go to a file that can be read. */
 /* A file that the owner named is read with root's rights: only the owner and root may. -EACCES. Its own files anybody may read. */
 int output_check_reader(struct ct *ct, int n, const struct engine_cred *who, struct err *err);
+uint64_t output_start(const struct ct *ct, int n); /* the first byte that is kept: so many are gone */
+/* Reads from off, counted from the first byte ever written; what is gone is zeros. InvalidData: it goes to no file that can be read. */
 ssize_t output_pread(struct ct *ct, int n, char *buf, size_t size, uint64_t off, struct err *err);
 /* stdout[OFFSET:LENGTH] of spec/PROPERTIES.md 4.3; key NULL: the last stdout_limit bytes. */
 int output_range(struct ct *ct, int n, const char *key, struct text *out, struct err *err);

@@ -52,6 +52,37 @@ static bool is_stream_reader(const struct node *n, int flags)
 	return (n->flags & FILE_STREAM) && (flags & O_ACCMODE) == O_RDONLY;
 }
 
+static struct follower *follower_find(struct fs *fs, pid_t pid, const struct node *n)
+{
+	struct follower *all = fs->shm->followers;
+
+	for (unsigned i = 0; i < FOLLOWERS; i++)
+		if (all[i].pid == pid && all[i].ct == n->at.ct && all[i].file == (uint32_t)n->at.file)
+			return &all[i];
+	return NULL;
+}
+
+/* pid 0: it can't be told from others. The one that was noted longest ago is forgotten. */
+static void follower_note(struct fs *fs, pid_t pid, const struct node *n, uint64_t base)
+{
+	struct follower *f = pid ? follower_find(fs, pid, n) : NULL;
+
+	if (pid && !f)
+		f = &fs->shm->followers[fs->shm->followers_next++ % FOLLOWERS];
+	if (f)
+		*f = (struct follower){ .pid = pid, .ct = n->at.ct, .file = (uint32_t)n->at.file, .base = base };
+}
+
+void fs_followed_size(fuse_req_t req, const struct node *n, struct stat *st)
+{
+	pid_t pid = fuse_req_ctx(req)->pid;
+	const struct follower *f = pid ? follower_find(fs_of(req), pid, n) : NULL;
+	uint64_t start;
+
+	if (f && engine_stream_base(fs_of(req)->engine, &n->at, &start) == 0 && start > f->base)
+		st->st_size += (off_t)(start - f->base);
+}
+
 static bool is_waiting_stream(const struct node *n)
 {
 	return (n->flags & FILE_STREAM) && (n->flags & FILE_BLOCKS);
@@ -62,7 +93,7 @@ static bool is_writer(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-static int open_stream(struct fs *fs, const struct node *n, struct fuse_file_info *fi)
+static int open_stream(struct fs *fs, pid_t pid, const struct node *n, struct fuse_file_info *fi)
 {
 	uint64_t base;
 	int r = engine_stream_base(fs->engine, &n->at, &base);
@@ -70,6 +101,8 @@ static int open_stream(struct fs *fs, const struct node *n, struct fuse_file_inf
 	if (r < 0)
 		return r;
 	fi->fh = stream_handle(fs, base);
+	if (n->at.dir == DIR_CT)
+		follower_note(fs, pid, n, base);
 	if (is_waiting_stream(n)) {
 		/* as a pipe: for poll(2) the reader is where its last read has ended */
 		fi->nonseekable = 1;
@@ -103,7 +136,7 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r == 0)
 		r = engine_open(fs->engine, &who, &n.at, is_writer(fi->flags), &as, &err);
 	if (r == 0 && is_stream_reader(&n, fi->flags))
-		r = open_stream(fs, &n, fi);
+		r = open_stream(fs, fuse_req_ctx(req)->pid, &n, fi);
 	else if (r == 0)
 		fi->fh = handle_new(fs, as.uid);
 	if (r == 0 && (n.flags & FILE_HOLD) && is_writer(fi->flags))
@@ -240,7 +273,9 @@ void fs_true_size(fuse_req_t req, const struct node *n, const struct fuse_file_i
 void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct park_args args = { .kind = PARK_READ, .fh = fi->fh, .size = size, .off = (uint64_t)off };
+	pid_t pid = fuse_req_ctx(req)->pid;
 	struct fs *fs = fs_of(req);
+	uint64_t base, start;
 	struct node n;
 	int r = node_of_id(fs, ino, &n);
 
@@ -255,8 +290,15 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		return;
 	}
 	args.kind = PARK_PREAD;
-	if (is_stream_reader(&n, fi->flags))
-		args.off += stream_base(fi->fh);
+	if (is_stream_reader(&n, fi->flags)) {
+		base = stream_base(fi->fh);
+		if (n.at.dir == DIR_CT && !follower_find(fs, pid, &n))
+			follower_note(fs, pid, &n, base);
+		/* less is gone than when it was opened: it is the output of another life */
+		if (n.at.dir == DIR_CT && engine_stream_base(fs->engine, &n.at, &start) == 0 && start < base)
+			base = 0;
+		args.off += base;
+	}
 	read_stream(req, &n, &args);
 }
 

@@ -56,6 +56,8 @@ static void reply_attr(fuse_req_t req, const struct node *n, const struct fuse_f
 
 	if (r == 0 && node_size_is_guess(n))
 		fs_true_size(req, n, fi, &st);
+	else if (r == 0 && (n->flags & FILE_STREAM) && n->at.dir == DIR_CT)
+		fs_followed_size(req, n, &st);
 	if (r < 0)
 		fs_refuse(req, r, NULL);
 	else

@@ -33,6 +33,7 @@
 #define GATHERS 64u
 #define GATHER_BYTES (256u << 10)
 #define POLLS 8192u
+#define FOLLOWERS 256u
 #define STAMPS 4096u
 #define FAILURE_BYTES 512u
 
@@ -87,6 +88,16 @@ struct poll_handle {
 	bool armed;              /* the kernel waits for a wake-up */
 };
 
+/*
+ * Who follows an output: the head that is dropped meanwhile still counts in the size that this process is told, as it does
+ * in its positions; tail -f would take less for a truncation.
+ */
+struct follower {
+	pid_t pid; /* 0: free */
+	uint32_t ct, file;
+	uint64_t base; /* of its handle */
+};
+
 struct landing {
 	_Alignas(4096) unsigned char data[LANDING_BYTES]; /* starts with fuse_in_header; len 0: empty */
 };
@@ -124,6 +135,8 @@ struct shm {
 	uint32_t key_users[KEYS];         /* with pins: who opened it first */
 	uint32_t poll_high;               /* polls[] is free from here on */
 	struct poll_handle polls[POLLS];
+	uint32_t followers_next;          /* the oldest */
+	struct follower followers[FOLLOWERS];
 	struct key keys[KEYS];
 	struct slot slots[SLOTS];
 	struct big_slot big[BIG_SLOTS];

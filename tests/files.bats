@@ -114,6 +114,31 @@ to_background() {
 	kill "$(cat "$BATS_TEST_TMPDIR/tail.pid")"
 }
 
+@test "tail -f goes on where it is though the head of stdout is dropped, also over the death of the worker" {
+	ct_start a stdout_limit=64K command='sh -c "while ! [ -e go ]; do sleep 0.05; done; for i in 1 2 3 4 5 6; do seq -f \"\$i %g\" 1 5000; sleep 1; done; echo end; sleep 1000"'
+	to_background "$BATS_TEST_TMPDIR/tail" tail -s 0.1 -n +1 -f "$PORTO_ROOT/a/stdout"
+	sleep 0.3
+	touch "$WORK_DIR/a/go"
+	wait_for '[ "$(prop a stdout_offset)" -gt 0 ]'
+	kill_worker
+	wait_for 'grep -q end "$BATS_TEST_TMPDIR/tail"' 20
+	cmp "$BATS_TEST_TMPDIR/tail" <(for i in 1 2 3 4 5 6; do seq -f "$i %g" 1 5000; done; echo end) || fail "$(head -c 300 "$BATS_TEST_TMPDIR/tail")"
+	# who comes later sees what is kept, whole lines, and its size
+	cp "$PORTO_ROOT/a/stdout" "$BATS_TEST_TMPDIR/copy"
+	[ "$(wc -c < <(cat "$PORTO_ROOT/a/stdout"))" = "$(stat -c %s "$PORTO_ROOT/a/stdout")" ]
+	cmp "$BATS_TEST_TMPDIR/copy" <(tail -c "$(stat -c %s "$PORTO_ROOT/a/stdout")" "$BATS_TEST_TMPDIR/tail")
+	[ "$(wc -c <"$PORTO_ROOT/a/stdout")" = "$(stat -c %s "$BATS_TEST_TMPDIR/copy")" ]
+	[ "$(tail -n 2 "$PORTO_ROOT/a/stdout")" = $'6 5000\nend' ]
+	kill "$(cat "$BATS_TEST_TMPDIR/tail.pid")"
+	# another life begins at its beginning
+	put a/state stop
+	rm -f "$WORK_DIR/a/go"
+	put a/command 'echo again'
+	put a/state start
+	prop_is a wait dead
+	[ "$(cat "$PORTO_ROOT/a/stdout")" = again ]
+}
+
 @test "stdout by offset and length, with a limit and a head that is dropped" {
 	ct_start a stdout_limit=64K command='sh -c "seq 1 100000; echo end; sleep 1000"'
 	wait_for 'prop a stdout | tail -n 1 | grep -q end'
@@ -318,7 +343,7 @@ to_background() {
 	for file in README .porto/{config,containers,features,metrics,properties} '.porto/metrics[openmetrics]'; do
 		cat "$PORTO_ROOT/$file" >"$TEST_DIR/whole"
 		[ "$(stat -c %s "$PORTO_ROOT/$file")" -gt 0 ] || [ ! -s "$TEST_DIR/whole" ] || fail "$file"
-		[ "$(wc -c <"$PORTO_ROOT/$file")" -eq "$(cat "$PORTO_ROOT/$file" | wc -c)" ] || [[ $file == *metrics* ]] || fail "$file: wc"
+		[ "$(wc -c <"$PORTO_ROOT/$file")" -eq "$(wc -c < <(cat "$PORTO_ROOT/$file"))" ] || [[ $file == *metrics* ]] || fail "$file: wc"
 		[ "$(tail -n 1 "$PORTO_ROOT/$file")" = "$(tail -n 1 "$TEST_DIR/whole")" ] || fail "$file: tail -n"
 		[ "$(tail -c 9 "$PORTO_ROOT/$file")" = "$(tail -c 9 "$TEST_DIR/whole")" ] || fail "$file: tail -c"
 		cp "$PORTO_ROOT/$file" "$TEST_DIR/copy"
