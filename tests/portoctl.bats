@@ -46,6 +46,9 @@ absent() {
 
 @test "--version: client and server" {
 	ctl 0 --version
+	local line=$output
+	ctl 0 version
+	[ "$output" = "$line" ]
 	[[ $output == "client: "*", server: $(prop .porto version)" ]]
 }
 
