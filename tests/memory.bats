@@ -363,6 +363,11 @@ cache_eater() {
 	prop_is a memory.high max
 	put a/memory_limit 64M
 	prop_is a memory.high $((64 * M - 262144))
+	put a/cpu_limit 0
+	prop_is a memory.high $((64 * M - 262144 * $(nproc)))
+	prop_is a/b memory.high 786432
+	put a/cpu_limit 1c
+	prop_is a memory.high $((64 * M - 262144))
 }
 
 @test "pressurize_on_death: the cache of a dead container goes first" {
