@@ -168,6 +168,8 @@ static int bytes_unit_parse(const char *s)
 
 int unit_bytes_parse(const char *s, uint64_t *ret)
 {
+	const char *digits = s;
+	uint64_t bytes = 0;
 	struct decimal d;
 	int r, power;
 
@@ -183,7 +185,13 @@ int unit_bytes_parse(const char *s, uint64_t *ret)
 	power = bytes_unit_parse(s);
 	if (power < 0)
 		return power;
-	return r < 0 ? r : decimal_scale(&d, UINT64_C(1) << (10 * power), 1, ret);
+	if (r == 0)
+		r = decimal_scale(&d, UINT64_C(1) << (10 * power), 1, &bytes);
+	/* 0 stands for no limit: half a byte must not */
+	if (r == 0 && bytes == 0 && digits[strcspn(digits, "123456789")] != '\0')
+		return -EINVAL;
+	*ret = r == 0 ? bytes : *ret;
+	return r;
 }
 
 int unit_cores_parse(const char *s, unsigned host_cores, uint64_t *ret)

@@ -203,7 +203,7 @@ int apply_cpu_period(struct ct *ct, const union value *v, struct err *err)
  */
 static int push_weight(const struct ct *ct)
 {
-	uint64_t cores = cpu_guarantee_total(ct);
+	uint64_t cores = MIN(cpu_guarantee_total(ct), CPU_HOST_NSEC); /* more than there is makes it no heavier */
 	double factor = ct->val[PROP_cpu_weight].d;
 	int r;
 
@@ -224,10 +224,13 @@ static int push_weight(const struct ct *ct)
 	return r == -ENOENT && !(ct->cg.own & CG_BIT(CG_CPU)) ? 0 : r;
 }
 
-/* All containers together weigh what they are guaranteed, at least one core as every group does, against the host's own tasks. */
+/*
+ * All containers together weigh what they are guaranteed against the host's own tasks: at least one core, as every group does, and
+ * at most all of them, whatever their owners have asked for.
+ */
 static int push_root_weight(const struct ct *root)
 {
-	return cg_set_cpu_weight(root->e->cgroups, &root->cg, MAX(cpu_guarantee_total(root), NSEC), 1);
+	return cg_set_cpu_weight(root->e->cgroups, &root->cg, MAX(MIN(cpu_guarantee_total(root), CPU_HOST_NSEC), NSEC), 1);
 }
 
 int cpu_weight_push(struct ct *ct)

@@ -1,4 +1,6 @@
 /* io_limit, io_ops_limit: which disks the keys mean, and whether this kernel can hold them. */
+#include <sys/fsuid.h>
+
 #include "engine/cgroup_io.h"
 #include "engine/disks.h"
 #include "engine/hooks.h"
@@ -17,7 +19,18 @@ static enum cg_io_rate rate_of(int prop)
 	return prop == PROP_io_ops_limit ? CG_IO_OPS : CG_IO_BYTES;
 }
 
-int io_find_disk(struct ct *ct, const char *prop, const char *key, struct disk *ret, struct err *err)
+/* What that user may not reach is not there: else it could ask for any name of the host. */
+static int disk_of_host_path(const char *path, uid_t uid, struct disk *ret)
+{
+	int r;
+
+	(void)setfsuid(uid); /* of this thread alone; root's rights over files go with it */
+	r = disk_of_path("/", path, ret);
+	(void)setfsuid(0);
+	return r;
+}
+
+int io_find_disk(struct ct *ct, uid_t uid, const char *prop, const char *key, struct disk *ret, struct err *err)
 {
 	bool inside = key[0] == '.' || strcmp(key, "fs") == 0;
 	autotext struct text root = {};
@@ -32,7 +45,7 @@ int io_find_disk(struct ct *ct, const char *prop, const char *key, struct disk *
 	if (inside)
 		r = disk_of_path(text_str(&root), key[0] == '.' ? key + 1 : "/", ret);
 	else
-		r = key[0] == '/' ? disk_of_path("/", key, ret) : disk_by_name(key, ret);
+		r = key[0] == '/' ? disk_of_host_path(key, uid, ret) : disk_by_name(key, ret);
 	if (r == -ENOMEM)
 		return err_sys(err, ENOMEM, "%s", prop);
 	return r < 0 ? err_set(err, ERR_InvalidValue, "%s: '%.200s': Disk not found; expected a disk's name like sda, a /path of the host, "
@@ -94,7 +107,7 @@ static int collect(struct ct *ct, int prop, const struct pairs *m, struct found 
 			read = strcmp(way, " w") == 0 ? read : v;
 			write = strcmp(way, " r") == 0 ? write : v;
 		}
-		r = io_find_disk(ct, props[prop].name, key, &d, err);
+		r = io_find_disk(ct, ct->owner_uid, props[prop].name, key, &d, err);
 		if (r < 0)
 			return r;
 		if (add_limit(ret, &d, read, write) < 0)
@@ -157,7 +170,7 @@ int check_io_limit(struct change *c)
 		if (c->prop == PROP_io_ops_limit && strtoull(m->v.p[i], NULL, 10) > IO_OPS_MAX)
 			return err_set(c->err, ERR_InvalidValue, "%s: '%.200s': expected at most %llu operations a second", name, c->text,
 				       (unsigned long long)IO_OPS_MAX);
-		r = is_of_host(key) ? io_find_disk(c->ct, name, key, &d, c->err) : 0;
+		r = is_of_host(key) ? io_find_disk(c->ct, c->ct->owner_uid, name, key, &d, c->err) : 0;
 		if (r < 0)
 			return r;
 	}

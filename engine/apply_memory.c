@@ -122,9 +122,9 @@ static void update_high(struct ct *ct, uint64_t limit)
 	(void)cg_set_memory_high(ct->e->cgroups, &ct->cg, memory_high_of(limit, cores_of(ct)));
 }
 
-void commit_cpu_limit(struct change *c)
+void settle_cpu_limit(struct ct *ct)
 {
-	for (struct ct *it = c->ct; it != NULL; it = ct_next(c->ct, it == c->ct ? NULL : it))
+	for (struct ct *it = ct; it != NULL; it = ct_next(ct, it == ct ? NULL : it))
 		if (it->has_cg && (it->cg.own & CG_BIT(CG_MEMORY)) && memory_limit(it) != 0)
 			update_high(it, memory_limit(it));
 }
@@ -151,7 +151,7 @@ int apply_memory_limit(struct ct *ct, const union value *v, struct err *err)
 	uint64_t limit = prop_is_set(ct, PROP_memory_limit) ? v->u : memory_limit(ct);
 	int r;
 
-	if (limit == 0 && !prop_is_set(ct, PROP_memory_limit))
+	if (limit == 0 && ct->state == CT_STARTING) /* as a new cgroup is */
 		return 0;
 	r = cg_set_memory_max(ct->e->cgroups, &ct->cg, limit);
 	if (r == -EBUSY)
@@ -163,9 +163,9 @@ int apply_memory_limit(struct ct *ct, const union value *v, struct err *err)
 }
 
 /* What is watched depends on there being a limit. */
-void commit_memory_limit(struct change *c)
+void settle_memory_limit(struct ct *ct)
 {
-	oom_watch(c->ct);
+	oom_watch(ct);
 }
 
 /* ---- guarantees ---- */
@@ -230,14 +230,41 @@ int memory_check_start(struct ct *ct, const struct engine_cred *who, struct err 
 	return not_available(ct, own, err);
 }
 
+/*
+ * The kernel protects a cgroup no more than what is above it, up to our root: all of those get what those below them were
+ * promised. 0 or -errno for ct itself.
+ */
+static int push_guarantees(struct ct *ct)
+{
+	int ret = 0;
+
+	for (struct ct *it = ct; it != NULL; it = it->parent) {
+		int r = 0;
+
+		if (ct_is_root(it) || (it->has_cg && (it->cg.own & CG_BIT(CG_MEMORY))))
+			r = cg_set_memory_low(it->e->cgroups, &it->cg, memory_guarantee_total(it), it->val[PROP_memory_guarantee].u);
+		ret = it == ct ? r : ret;
+	}
+	return ret;
+}
+
 int apply_memory_guarantee(struct ct *ct, const union value *v, struct err *err)
 {
+	union value old = ct->val[PROP_memory_guarantee];
 	int r;
 
-	if (!prop_is_set(ct, PROP_memory_guarantee))
+	if (v->u == 0 && ct->state == CT_STARTING)
 		return 0;
-	r = cg_set_memory_low(ct->e->cgroups, &ct->cg, v->u);
+	ct->val[PROP_memory_guarantee] = *v; /* what is above asks for it */
+	r = push_guarantees(ct);
+	ct->val[PROP_memory_guarantee] = old;
 	return r < 0 ? err_sys(err, -r, "memory_guarantee") : 0;
+}
+
+void memory_running_changed(struct ct *parent)
+{
+	if (parent != NULL && lacks_guarantee(parent->e->cgroups) == NULL)
+		(void)push_guarantees(parent);
 }
 
 /* ---- pressurize_on_death ---- */
@@ -299,9 +326,9 @@ void memory_state_changed(struct ct *ct)
 			(void)pressurize(ct);
 }
 
-void commit_pressurize(struct change *c)
+void settle_pressurize(struct ct *ct)
 {
-	(void)pressurize(c->ct);
+	(void)pressurize(ct);
 }
 
 /* ---- huge pages ---- */
@@ -310,7 +337,7 @@ int apply_hugetlb_limit(struct ct *ct, const union value *v, struct err *err)
 {
 	int r;
 
-	if (!prop_is_set(ct, PROP_hugetlb_limit))
+	if (!prop_is_set(ct, PROP_hugetlb_limit) && ct->state == CT_STARTING)
 		return 0;
 	r = cg_set_hugetlb_max(ct->e->cgroups, &ct->cg, v->u);
 	if (r == -EBUSY)

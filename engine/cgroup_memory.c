@@ -197,13 +197,19 @@ int cg_set_memory_high(struct cgroups *g, const struct cg *c, uint64_t bytes)
 	return h->drv->v2 ? write_or_max(h, c->path, "memory.high", bytes) : -EOPNOTSUPP;
 }
 
-int cg_set_memory_low(struct cgroups *g, const struct cg *c, uint64_t bytes)
+int cg_set_memory_low(struct cgroups *g, const struct cg *c, uint64_t bytes, uint64_t own_bytes)
 {
 	const struct hier *h;
+	char leaf[PATH_MAX];
 	int r = own(g, c, CG_MEMORY, &h);
 	if (r < 0)
 		return r;
-	return h->drv->v2 ? cg_write_u64(h, c->path, "memory.low", bytes) : -EOPNOTSUPP;
+	if (!h->drv->v2)
+		return -EOPNOTSUPP;
+	r = cg_write_u64(h, c->path, "memory.low", bytes);
+	if (r == 0 && *c->path && cg_path(leaf, c->path, CG_LEAF) == 0) /* without memory_recursiveprot it has to be said there too */
+		(void)cg_write_u64(h, leaf, "memory.low", own_bytes);
+	return r;
 }
 
 /* ---- the peak, and who goes first ---- */

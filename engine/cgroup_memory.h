@@ -34,8 +34,8 @@ bool cg_memory_can(const struct cgroups *g, enum memory_can what);
 int cg_set_memory_max(struct cgroups *g, const struct cg *c, uint64_t bytes);
 /* Above it the kernel reclaims early and slows who allocates. 0: none. */
 int cg_set_memory_high(struct cgroups *g, const struct cg *c, uint64_t bytes);
-/* So much is not reclaimed while others have something. 0: nothing. */
-int cg_set_memory_low(struct cgroups *g, const struct cg *c, uint64_t bytes);
+/* So much of c and what is below, and own_bytes of its own tasks, is not reclaimed while others have something. 0: nothing. */
+int cg_set_memory_low(struct cgroups *g, const struct cg *c, uint64_t bytes, uint64_t own_bytes);
 
 int cg_memory_peak(struct cgroups *g, const struct cg *c, uint64_t *bytes);
 /* v1 alone: v2 forgets the peak for one descriptor only, which would not outlive the worker. */

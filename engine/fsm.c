@@ -44,14 +44,17 @@ void fsm_set(struct ct *ct, enum ct_state state, const char *why)
 {
 	struct engine *e = ct->e;
 	enum ct_state old = ct->state;
-	bool was_alive;
+	bool was_alive, guaranteed;
 
 	if (old == state)
 		return;
 	was_alive = ct_is_alive(ct);
+	guaranteed = memory_guarantee_total(ct) > 0;
 	ct->state = state;
 	if (was_alive != ct_is_alive(ct) && cpu_guarantee_total(ct) > 0)
 		cpu_running_changed(ct->parent);
+	if ((old == CT_STOPPED || state == CT_STOPPED) && (guaranteed || memory_guarantee_total(ct) > 0))
+		memory_running_changed(ct->parent);
 	log_debug("%s: %s -> %s (%s)", ct->name, ct_state_names[old], ct_state_names[state], why);
 	if (state == CT_DEAD) {
 		event_log(e, "state", ct->name, "dead\t%d", ct_exit_code(ct));

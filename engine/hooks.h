@@ -10,6 +10,7 @@
 #define CHECK_HOOK(name) int name(struct change *c)
 #define APPLY_HOOK(name) int name(struct ct *ct, const union value *v, struct err *err)
 #define COMMIT_HOOK(name) void name(struct change *c)
+#define SETTLE_HOOK(name) void name(struct ct *ct)
 #define WRITE_HOOK(name) int name(struct change *c)
 #define LACKS_HOOK(name) const char *name(const struct cgroups *g)
 
@@ -171,9 +172,9 @@ APPLY_HOOK(apply_hugetlb_limit);
 APPLY_HOOK(apply_memory_guarantee);
 APPLY_HOOK(apply_memory_limit);
 
-COMMIT_HOOK(commit_cpu_limit);
-COMMIT_HOOK(commit_memory_limit);
-COMMIT_HOOK(commit_pressurize);
+SETTLE_HOOK(settle_cpu_limit);
+SETTLE_HOOK(settle_memory_limit);
+SETTLE_HOOK(settle_pressurize);
 
 WRITE_HOOK(write_memory_peak);
 

@@ -16,7 +16,7 @@ bool io_priority(const struct ct *ct, int *class, int *level);
 
 /* The disk that a key of limits and counters names: "sda", "/path" of the host, ".path" of the container's root, "fs" as ".". */
 struct disk;
-int io_find_disk(struct ct *ct, const char *prop, const char *key, struct disk *ret, struct err *err);
+int io_find_disk(struct ct *ct, uid_t uid, const char *prop, const char *key, struct disk *ret, struct err *err);
 
 /* Lines of `taint` and of `features`. */
 void io_taint(const struct ct *ct, struct text *out);

@@ -20,6 +20,8 @@ uint64_t memory_high_of(uint64_t limit, unsigned cores);
 uint64_t memory_default_limit(uint64_t total, uint64_t margin);
 /* The guarantee of ct and what runs below it: 0 when stopped. */
 uint64_t memory_guarantee_total(const struct ct *ct);
+/* A container has begun or ceased to run, or goes: what those above are protected with changes. */
+void memory_running_changed(struct ct *parent);
 /* May it start: 7.2. 0 or ResourceNotAvailable. */
 int memory_check_start(struct ct *ct, const struct engine_cred *who, struct err *err);
 /* The daemon's own oom_score_adj, which a new process would inherit. */

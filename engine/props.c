@@ -241,6 +241,8 @@ static int change_value(struct change *c)
 	c->value = &ct->val[c->prop];
 	if (p->commit != NULL)
 		p->commit(c);
+	if (p->settle != NULL)
+		p->settle(ct);
 	return 0;
 release:
 	taken_close(ct->e, c->taken_fd - 1);
@@ -343,21 +345,31 @@ int snapshot_take(struct ct *ct, struct snapshot *s)
 	return 0;
 }
 
+/* After all values are back: an unset one may stand for a default, or for what another property says. */
+static void apply_again(struct ct *ct, int prop)
+{
+	const struct prop *p = &props[prop];
+
+	if (p->apply != NULL && ct_has_resources(ct) && (p->ctls & ~ct->cg.own) == 0)
+		(void)p->apply(ct, &ct->val[prop], NULL);
+	if (p->settle != NULL)
+		p->settle(ct);
+}
+
 void snapshot_restore(struct snapshot *s)
 {
 	struct ct *ct = s->ct;
+	bool changed[PROP_COUNT] = {};
 
 	for (int i = 0; i < PROP_COUNT; i++) {
 		union value v = ct->val[i];
-		bool changed;
 
 		if (props[i].type == NULL)
 			continue;
-		changed = !props[i].type->equal(&v, &s->val[i]);
+		changed[i] = !props[i].type->equal(&v, &s->val[i]) ||
+			     ((ct->set[i / 64] ^ s->set[i / 64]) >> (i % 64) & 1) != 0;
 		ct->val[i] = s->val[i];
 		s->val[i] = v;
-		if (changed && props[i].apply != NULL && ct_has_resources(ct))
-			(void)props[i].apply(ct, &ct->val[i], NULL);
 	}
 	memcpy(ct->set, s->set, sizeof(s->set));
 	ct->owner_uid = s->owner_uid;
@@ -365,6 +377,9 @@ void snapshot_restore(struct snapshot *s)
 	ct->task_uid = s->task_uid;
 	ct->task_gid = s->task_gid;
 	ct->controllers = s->controllers;
+	for (int i = 0; i < PROP_COUNT; i++)
+		if (changed[i])
+			apply_again(ct, i);
 }
 
 int snapshot_commit(struct ct *ct, struct snapshot *s, uint64_t cookie, struct err *err)

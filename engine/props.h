@@ -83,6 +83,7 @@ struct prop {
 	int (*read)(struct ct *ct, const char *key, struct text *out, struct err *err);
 	/* After the value was swapped in, before saving: what follows from it. Cannot fail. */
 	void (*commit)(struct change *c);
+	void (*settle)(struct ct *ct); /* what follows from the value that now is there, new or given back */
 	/* Does the whole write itself. */
 	int (*write)(struct change *c);
 	/* With P_STAT: its name in metrics where its own won't do; of a map the label for keys, and the key that is their sum. */

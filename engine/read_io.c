@@ -8,6 +8,8 @@
 #include "engine/hooks.h"
 #include "engine/io.h"
 
+#define OVERFLOW_UID 65534 /* nobody: what everybody may reach */
+
 #define SECTOR 512u /* of /proc/diskstats, whatever the disk's */
 #define NSEC_PER_MSEC 1000000u
 
@@ -178,7 +180,7 @@ static int find_index(struct ct *ct, const char *name, const char *index, struct
 	}
 	if (strcmp(key, "fs") == 0)
 		return err_set(err, ERR_NotSupported, "%s[fs]: accounting of file systems needs a kernel of the original's vendor; name a disk", name);
-	return io_find_disk(ct, name, key, d, err);
+	return io_find_disk(ct, OVERFLOW_UID, name, key, d, err); /* anybody may ask */
 }
 
 static int show(struct ct *ct, const char *name, const char *key, uint64_t (*field)(const struct cg_io_count *c), struct text *out,

@@ -21,6 +21,11 @@ static void respawn_now(void *arg)
 		return;
 	if (ct->parent->parent != NULL && !ct_is_alive(ct->parent))
 		return; /* the parent's own respawn will come back to its children */
+	for (const struct ct *up = ct->parent; up != NULL; up = up->parent)
+		if (up->frozen || up->op == OP_PAUSE) { /* when it is thawed */
+			fsm_schedule_respawn(ct);
+			return;
+		}
 	r = respawn_begin(ct, 0, &err);
 	if (r < 0) {
 		struct engine_node n = { .dir = DIR_CT, .ct = ct->id, .file = PROP_state };
@@ -84,6 +89,8 @@ static void destroy_one(struct ct *ct)
 	ct_unlink(ct);
 	if (cpu_guarantee_total(ct) > 0)
 		cpu_running_changed(parent);
+	if (memory_guarantee_total(ct) > 0)
+		memory_running_changed(parent);
 	event_log(ct->e, "destroyed", ct->name, NULL);
 	ct->e->counters.destroyed++;
 	ct->e->events->changed(ct->e->events_arg, DIR_CT, ct->id, PROP_state);

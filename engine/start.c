@@ -120,6 +120,19 @@ static int step_limits(struct ct *ct, uint64_t cookie, struct err *err)
 	return r;
 }
 
+/* Who is born into a frozen cgroup stands still before it is porto-init, and we with it, who wait for that. */
+static int step_thawed(struct ct *ct, uint64_t cookie, struct err *err)
+{
+	struct ct *home = ct;
+
+	(void)cookie;
+	while (home->cg.path == NULL && home->parent != NULL)
+		home = home->parent;
+	if (!ct_is_root(home) && cg_frozen(ct->e->cgroups, &home->cg))
+		return err_set(err, ERR_InvalidState, "the cgroup of container %s is frozen", home->name);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*make)(struct ct *ct, uint64_t cookie, struct err *err);
@@ -128,6 +141,7 @@ static const struct {
 	{ "cgroups", step_cgroups },
 	{ "work directory", step_work },
 	{ "limits", step_limits },
+	{ "freezer", step_thawed },
 	{ "task", spawn_task },
 };
 
@@ -158,7 +172,7 @@ void start_undone(struct ct *ct)
 	struct err err = ct->op_err;
 	uint64_t cookie = ct->op_waiters != NULL ? ct->op_waiters->cookie : 0;
 
-	ct->op_hard = false;
+	ct->op_hard = ct->stuck = false;
 	note_start_error(ct, &err);
 	fsm_set(ct, ct->op_respawn ? CT_DEAD : CT_STOPPED, "start failed");
 	(void)save_ct(ct, cookie, -err.no, NULL);
@@ -328,7 +342,7 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 	int r;
 
 	ct->op = OP_START;
-	ct->op_hard = false;
+	ct->op_hard = ct->stuck = false;
 	ct->is_meta = (ct->val[PROP_command].s == NULL || ct->val[PROP_command].s[0] == '\0') &&
 		      ct->val[PROP_command_argv].v.n == 0;
 	ct->pid = 0; /* before a respawn it still is the dead one's */
@@ -359,6 +373,14 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 	return ENGINE_PENDING;
 }
 
+static int check_not_freezing(const struct ct *ct, struct err *err)
+{
+	for (const struct ct *up = ct->parent; up != NULL; up = up->parent)
+		if (up->frozen || up->op == OP_PAUSE)
+			return err_set(err, ERR_InvalidState, "parent %s is paused", up->name);
+	return 0;
+}
+
 static int start_parent(struct ct *ct, const struct engine_cred *who, struct err *err)
 {
 	struct ct *parent = ct->parent;
@@ -387,6 +409,8 @@ int start_begin(struct ct *ct, const struct engine_cred *who, uint64_t cookie, s
 	ct->op_who = *who;
 	ct->op_respawn = false;
 	r = start_check(ct, who, err);
+	if (r == 0)
+		r = check_not_freezing(ct, err);
 	if (r == 0 && ct->parent->parent != NULL && ct->parent->state != CT_RUNNING && ct->parent->state != CT_META) {
 		r = start_parent(ct, who, err);
 		if (r == ENGINE_PENDING) {
@@ -447,6 +471,8 @@ int respawn_begin(struct ct *ct, uint64_t cookie, struct err *err)
 	if (ct->parent->parent != NULL && !ct_is_alive(ct->parent))
 		return err_set(err, ERR_InvalidState, "parent %s is %s", ct->parent->name, ct_state_names[ct->parent->state]);
 	r = start_check(ct, &ct->op_who, err);
+	if (r == 0)
+		r = check_not_freezing(ct, err);
 	if (r < 0)
 		return r;
 	loop_cancel(ct->e->loop, &ct->respawn_timer);

@@ -174,6 +174,7 @@ ratio() {
 }
 
 @test "cpu_limit: the bound is written, parents and children follow each other up and down" {
+	[ "$(getconf _NPROCESSORS_CONF)" -ge 2 ] || skip 'limits of more than there is say nothing'
 	ct_start a cpu_limit=1c
 	ct_start a/b 'command=sleep 1000' cpu_limit=1.5c
 	ct_start a/b/c 'command=sleep 1000' cpu_limit=0.3c cpu_period=10ms
@@ -210,6 +211,7 @@ ratio() {
 }
 
 @test "cpu_limit_total: what the subtree can use, cpu_limit_bound: the smallest limit from here up" {
+	[ "$(getconf _NPROCESSORS_CONF)" -ge 2 ] || skip 'limits of more than there is say nothing'
 	ct_new a cpu_limit=1.5c
 	prop_is a cpu_limit_total 1.5c
 	put a/state start # no command: only children run in it
@@ -258,8 +260,9 @@ ratio() {
 	weight_is a 2 1
 	put a/cpu_policy normal
 	put a/cpu_weight 100
-	put a/cpu_guarantee 18446744073c
-	weight_is a 262144 10000
+	put a/cpu_guarantee 18446744073c # no heavier than all there is, and the kernel's maximum
+	local most=$((102400 * $(getconf _NPROCESSORS_CONF)))
+	weight_is a $((most < 262144 ? most : 262144)) 10000
 	put a/cpu_guarantee 0
 	weight_is a 200 100
 	# below, one that says nothing is not starved by the tasks of its parent
@@ -679,4 +682,26 @@ refused=(
 	[ "$(told b)" = "$told" ]
 	sched_is b '-7 3'
 	prop_is b cpu_policy batch
+}
+
+@test "spec refused: processor properties are in the kernel what they were, own ones and the parent's" {
+	need cpu_limit
+	local before
+	ct_start p cpu_period=50ms cpu_policy=batch
+	ct_start p/c 'command=sleep 1000' cpu_limit=0.5c controllers='cpu;memory;pids'
+	quota_is p/c 25000 50000
+	before=$(told p/c)
+	want_errno EINVAL put p/c/spec $'cpu_guarantee = 1c\ncpu_period = 200ms\ncpu_policy = idle\ncpu_limit = 0.7c\ncpu_weight = 1000'
+	[ "$(told p/c)" = "$before" ] || fail "$(told p/c), before: $before"
+	[[ $(sched_of "$(prop p/c root_pid)") == *' 3' ]]
+}
+
+@test "cpu_guarantee: what an owner asks for beyond what there is makes no heavier, neither it nor all together" {
+	need cpu_guarantee
+	local cores
+	cores=$(getconf _NPROCESSORS_CONF)
+	as daemon ct_start a 'command=sleep 1000' cpu_guarantee=100000c
+	weight_is a $((1024 * cores)) $((100 * cores))
+	root_weight_is $((1024 * cores)) $((100 * cores))
+	as daemon ct_destroy a
 }

@@ -210,6 +210,10 @@ other_goes() {
 		>/dev/null 2>"$BATS_TEST_TMPDIR/said" 3>&- 4>&- </dev/null
 	dir=$(prop p/c 'cgroups[freezer]')
 	wait_for "grep -qsE '^1|FREEZING' $dir/cgroup.freeze $dir/freezer.state"
+	# who would be born into the frozen cgroup would hold up the worker
+	ct_new p/c/d command=true virt_mode=host
+	want_errno EBUSY timeout 5 bash -c 'echo start >"$PORTO_ROOT/p/c/d/state"'
+	error_says p/c/d 'parent p/c is paused'
 	put p/state 'stop 0' || [[ $(prop p error) == *'do not die'* ]]
 	wait_for '[ -s "$BATS_TEST_TMPDIR/rc" ]'
 	grep -q "${ERRNO_TEXT[EBUSY]}" "$BATS_TEST_TMPDIR/said"

@@ -121,7 +121,7 @@ zeros() {
 		>"$BATS_TEST_TMPDIR/waiters" 2>&1 3>&- &
 	pid=$!
 	wait_for '[ -s "$BATS_TEST_TMPDIR/waiters" ]' 30
-	[ "$(cat "$BATS_TEST_TMPDIR/waiters")" = 'refused 400' ]
+	[ "$(cat "$BATS_TEST_TMPDIR/waiters")" = 'refused 400' ] || fail "$(cat "$BATS_TEST_TMPDIR/waiters")"
 	want_errno EAGAIN as games cat "$PORTO_ROOT/a/wait"
 	[ "$(outsider daemon cat "$PORTO_ROOT/.porto/wait[none*,1]")" = '' ]
 	as games put g/state stop

@@ -422,3 +422,46 @@ cache_eater() {
 	want_errno EPERM as games put d/oom_score_adj -1
 	as games put d/oom_score_adj 1
 }
+
+@test "spec refused: what nobody had set is as it was in the kernel too, and running out of memory is still seen" {
+	local file=memory.limit_in_bytes limit threads
+	! is_v2 || file=memory.max
+	ct_start a command='sleep 1000'
+	limit=$(prop a $file)
+	threads=$(prop a pids.max)
+	want_errno EINVAL put a/spec $'thread_limit = 100\nmemory_limit = 64M\ncpu_period = 1x'
+	prop_is a $file "$limit"
+	prop_is a pids.max "$threads"
+	ct_start a/b command='sleep 1000' controllers='memory;cpu'
+	want_errno EINVAL put a/b/spec $'memory_limit = 64M\ncpu_period = 1x'
+	limit_is a/b 0
+	ct_start o memory_limit=64M
+	want_errno EINVAL put o/spec $'memory_limit = 0\ncpu_period = 1x'
+	limit_is o $((64 * M))
+	ct_start o/k command="$EAT -c anon 100M"
+	state_is o dead
+	prop_is o oom_killed true
+}
+
+@test "memory_guarantee: those above protect as much as those below were promised, and no longer than they run" {
+	ct_new a
+	need memory_guarantee a/memory_guarantee 8M
+	local root
+	root=$(prop / 'cgroups[memory]')
+	ct_start p
+	ct_start p/a command='sleep 1000' memory_guarantee=8M
+	ct_start p/b command='sleep 1000' memory_guarantee=4M
+	prop_is p/a memory.low $((8 * M))
+	prop_is p memory.low $((12 * M))
+	[ "$(<"$root/memory.low")" = $((12 * M)) ]
+	[ "$(<"$root/p/a/+leaf/memory.low")" = $((8 * M)) ]
+	put p/a/memory_guarantee 16M
+	prop_is p memory.low $((20 * M))
+	want_errno EINVAL put p/a/spec $'memory_guarantee = 32M\ncpu_period = 1x'
+	prop_is p memory.low $((20 * M))
+	put p/a/state stop
+	prop_is p memory.low $((4 * M))
+	[ "$(<"$root/memory.low")" = $((4 * M)) ]
+	ct_destroy p/b
+	prop_is p memory.low 0
+}

@@ -177,3 +177,14 @@ $(id -u $ONE)" ] || fail "$(prop one stdout; prop one stderr)"
 	unset 'DAEMON[-1]' 'DAEMON[-1]'
 	daemon_up
 }
+
+@test "io_limit and io_read by path tell nobody which files there are that it may not reach" {
+	grep -q '^io_limit: yes' "$PORTO_ROOT/.porto/features" || skip 'no limits of IO'
+	mkdir -m 700 "$TEST_DIR/hidden"
+	touch "$TEST_DIR/hidden/file"
+	as $ONE ct_new one
+	want_errno EINVAL as $ONE put one/io_limit "$TEST_DIR/hidden/file: 1M"
+	error_says one 'Disk not found'
+	want_errno EINVAL as $ONE put one/io_limit "$TEST_DIR/hidden/none: 1M"
+	rm -r "$TEST_DIR/hidden"
+}

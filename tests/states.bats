@@ -571,3 +571,29 @@ stopping    -        -        stopped EBUSY  EBUSY    -        EBUSY
 	echo THAWED >"$cg/freezer.state"
 	state_is a stopped
 }
+
+@test "nobody is born into a frozen cgroup: a respawn waits for the parent's resume, a start is refused, the worker stays" {
+	local worker dir
+	worker=$(worker_pid)
+	ct_start p
+	ct_start p/r command='sleep 0.1' respawn=true respawn_delay=300ms
+	ct_new p/k command='sleep 1000'
+	wait_for '[ "$(prop p/r respawn_count)" -gt 0 ]'
+	wait_for '[ "$(prop p/r state)" = respawning ]'
+	put p/state pause
+	sleep 1
+	[[ $(prop p/r state) == @(respawning|paused) ]]
+	put p/state resume
+	local count
+	count=$(prop p/r respawn_count)
+	wait_for "[ \"\$(prop p/r respawn_count)\" -gt $((count + 1)) ]"
+	ct_destroy p/r
+	# somebody else has frozen it
+	dir=$(prop p 'cgroups[freezer]')
+	if [ -e "$dir/cgroup.freeze" ]; then echo 1 >"$dir/cgroup.freeze"; else echo FROZEN >"$dir/freezer.state"; fi
+	want_errno EBUSY timeout 10 bash -c 'echo start >"$PORTO_ROOT/p/k/state"'
+	error_says p/k 'is frozen'
+	if [ -e "$dir/cgroup.freeze" ]; then echo 0 >"$dir/cgroup.freeze"; else echo THAWED >"$dir/freezer.state"; fi
+	put p/k/state start
+	[ "$(worker_pid)" = "$worker" ]
+}
