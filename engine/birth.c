@@ -19,6 +19,12 @@
 #include "base/fd.h"
 #include "engine/init/proto.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
 #define STACK_SIZE (64u << 10)
 #define FD_SAFE 200 /* above all numbers that porto-init is given */
 
@@ -76,6 +82,8 @@ static struct clone_args clone_args_for(struct birth *b, uint64_t flags, int sta
 		.stack_size = STACK_SIZE,
 	};
 
+	/* who was here before has left without a word to the sanitizer, whose marks are not the next one's */
+	ASAN_UNPOISON_MEMORY_REGION(b->stacks, 3 * STACK_SIZE);
 	return args;
 }
 
