@@ -20,9 +20,10 @@
 #include "engine/init/proto.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
+void __asan_unpoison_memory_region(const volatile void *p, size_t n);
+#define UNPOISON(p, n) __asan_unpoison_memory_region(p, n)
 #else
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
 #define STACK_SIZE (64u << 10)
@@ -83,7 +84,7 @@ static struct clone_args clone_args_for(struct birth *b, uint64_t flags, int sta
 	};
 
 	/* who was here before has left without a word to the sanitizer, whose marks are not the next one's */
-	ASAN_UNPOISON_MEMORY_REGION(b->stacks, 3 * STACK_SIZE);
+	UNPOISON(b->stacks, 3 * STACK_SIZE);
 	return args;
 }
 
