@@ -259,7 +259,7 @@ int apply_thread_limit(struct ct *ct, const union value *v, struct err *err)
 {
 	uint64_t limit = prop_is_set(ct, PROP_thread_limit) ? v->u : thread_limit(ct);
 
-	if (limit == 0 && !prop_is_set(ct, PROP_thread_limit))
+	if (limit == 0 && ct->state == CT_STARTING) /* as a new cgroup is */
 		return 0;
 	return limit_failed(cg_set_pids_max(ct->e->cgroups, &ct->cg, limit), "thread_limit", err);
 }

@@ -16,6 +16,7 @@
 #include "engine/save.h"
 #include "engine/tick.h"
 
+#define DEFAULTS "defaults" /* in the state directory: those that were applied last */
 #define SWEEP_FIRST UINT64_C(5000000)
 #define SWEEP_MAX UINT64_C(1000000000)
 
@@ -479,6 +480,28 @@ static void drop_weak(struct engine *e)
 	}
 }
 
+/* Limits of the first level that nobody has set are the configuration's: another one is applied to what runs already. */
+static void apply_defaults(struct engine *e)
+{
+	static const int props_of[] = { PROP_memory_limit, PROP_thread_limit };
+	char now[64], then[64] = "";
+
+	snprintf(now, sizeof(now), "%llu %llu", (unsigned long long)e->conf->container_memory_limit_margin,
+		 (unsigned long long)e->conf->container_default_thread_limit);
+	if (file_read_small(e->state_fd, DEFAULTS, then, sizeof(then)) >= 0 && strcmp(now, then) == 0)
+		return;
+	for (struct ct *ct = e->root->children; ct != NULL; ct = ct->next)
+		for (size_t i = 0; i < ARRAY_LEN(props_of); i++) {
+			const struct prop *p = &props[props_of[i]];
+			struct err err = {};
+
+			if (ct->has_cg && ct_is_alive(ct) && !prop_is_set(ct, props_of[i]) && (p->ctls & ~ct->cg.own) == 0 &&
+			    p->apply(ct, &ct->val[props_of[i]], &err) < 0)
+				log_warning("%s: the new default is not in force: %s", ct->name, err.text);
+		}
+	(void)file_replace(e->state_fd, DEFAULTS, now, strlen(now), 0644);
+}
+
 int restore_all(struct engine *e, struct err *err)
 {
 	autofree uint32_t *ids = NULL;
@@ -497,6 +520,7 @@ int restore_all(struct engine *e, struct err *err)
 	sweep(e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		match_state(ct);
+	apply_defaults(e);
 	oom_restore(e);
 	finish_stops(e);
 	drop_weak(e);

@@ -465,3 +465,23 @@ cache_eater() {
 	ct_destroy p/b
 	prop_is p memory.low 0
 }
+
+@test "first level: limits that nobody set follow the configuration of the daemon that runs" {
+	local all=("${DAEMON[@]}") total
+	total=$(($(awk '/^MemTotal/ { print $2 }' /proc/meminfo) * 1024))
+	ct_start a command='sleep 1000'
+	ct_start b command='sleep 1000' thread_limit=50 memory_limit=64M
+	daemon_stop
+	DAEMON+=(--set container.default_thread_limit=77 --set container.memory_limit_margin=256M)
+	daemon_up
+	prop_is a pids.max 77
+	prop_is a thread_limit 77
+	limit_is a $((total - 256 * M))
+	prop_is b pids.max 50
+	limit_is b $((64 * M))
+	daemon_stop
+	DAEMON=("${all[@]}")
+	daemon_up
+	prop_is a pids.max "$(prop a thread_limit)"
+	limit_is a "$(prop a memory_limit)"
+}
