@@ -207,7 +207,7 @@ ratio() {
 	local b
 	uses a 0.5
 	read -r b _ < <(usage_over 2 a/b)
-	awk -v b="$b" 'BEGIN { exit !(b <= 0.22) }' || fail "a/b used $b cores, its limit is 0.2"
+	awk -v b="$b" -v most="$((PORTO_SLOW < 5 ? 22 : 30))" 'BEGIN { exit !(b * 100 <= most) }' || fail "a/b used $b cores, its limit is 0.2"
 }
 
 @test "cpu_limit_total: what the subtree can use, cpu_limit_bound: the smallest limit from here up" {
@@ -248,6 +248,7 @@ ratio() {
 }
 
 @test "cpu_guarantee, cpu_weight and cpu_policy together make the weight" {
+	[ "$(getconf _NPROCESSORS_CONF)" -ge 2 ] || skip 'guarantees of more than there is make no heavier'
 	ct_start a 'command=sleep 1000'
 	weight_is a 2 1
 	put a/cpu_guarantee 1.5c
@@ -271,6 +272,7 @@ ratio() {
 }
 
 @test "cpu_guarantee_total: the larger of its own and the running children's; the weight is made from it" {
+	[ "$(getconf _NPROCESSORS_CONF)" -ge 2 ] || skip 'guarantees of more than there is make no heavier'
 	ct_start a cpu_guarantee=0.5c
 	ct_start a/b cpu_guarantee=0.25c
 	ct_start a/b/c 'command=sleep 1000' cpu_guarantee=0.75c
@@ -704,4 +706,22 @@ refused=(
 	weight_is a $((1024 * cores)) $((100 * cores))
 	root_weight_is $((1024 * cores)) $((100 * cores))
 	as daemon ct_destroy a
+}
+
+@test "cpu_limit: a start in a container that is short of time is slow by itself and holds up nobody" {
+	need cpu_limit
+	ct_start p 'command=stress -c 4' cpu_limit=0.01c
+	ct_new p/k command=true
+	rm -f "$BATS_TEST_TMPDIR/started"
+	setsid -f bash -c 'echo start >"$PORTO_ROOT/p/k/state"; touch "$0"' "$BATS_TEST_TMPDIR/started" >/dev/null 2>&1 3>&- 4>&- </dev/null
+	local i answers=0
+	for i in {1..20}; do
+		[ -n "$(<"$PORTO_ROOT/.porto/version")" ]
+		[ -e "$BATS_TEST_TMPDIR/started" ] || answers=$((answers + 1))
+		sleep 0.02
+	done
+	[ "$answers" -gt 5 ] || [ -e "$BATS_TEST_TMPDIR/started" ] || fail "$answers answers while it was starting"
+	put p/cpu_limit 0
+	wait_for '[ -e "$BATS_TEST_TMPDIR/started" ]'
+	prop_is p/k wait dead
 }

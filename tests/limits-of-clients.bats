@@ -7,6 +7,11 @@
 bats_require_minimum_version 1.5.0
 load helpers
 
+setup() {
+	# thousands of threads and of files: an emulated processor needs longer than all other tests, for nothing that is different there
+	[ "$PORTO_SLOW" -lt 5 ] || skip 'an emulated processor is too slow'
+}
+
 teardown() {
 	destroy_all
 }

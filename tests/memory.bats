@@ -446,7 +446,10 @@ cache_eater() {
 @test "memory_guarantee: those above protect as much as those below were promised, and no longer than they run" {
 	ct_new a
 	need memory_guarantee a/memory_guarantee 8M
-	local root
+	local root all=("${DAEMON[@]}")
+	daemon_stop
+	DAEMON+=(--set container.memory_guarantee_reserve=1M) # the machine may be a small one
+	daemon_up
 	root=$(prop / 'cgroups[memory]')
 	ct_start p
 	ct_start p/a command='sleep 1000' memory_guarantee=8M
@@ -464,6 +467,9 @@ cache_eater() {
 	[ "$(<"$root/memory.low")" = $((4 * M)) ]
 	ct_destroy p/b
 	prop_is p memory.low 0
+	daemon_stop
+	DAEMON=("${all[@]}")
+	daemon_up
 }
 
 @test "first level: limits that nobody set follow the configuration of the daemon that runs" {

@@ -28,7 +28,8 @@ pids_max() {
 	put a/b/state stop
 	prop_is a process_count 3
 	want_errno ENODATA prop a/b process_count
-	[ "$(cat "$PORTO_ROOT/thread_count")" -ge "$(cat "$PORTO_ROOT/process_count")" ]
+	# of the host, where others come and go between the two reads
+	[ "$(cat "$PORTO_ROOT/thread_count")" -ge $(($(cat "$PORTO_ROOT/process_count") - 20)) ]
 }
 
 @test "thread_count: threads of one process" {
