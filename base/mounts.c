@@ -33,8 +33,7 @@ static bool asks(const char *type)
 	return false;
 }
 
-/* Blanks and backslashes stand as \040 and the like. */
-static void unescape(char *s)
+void mounts_unescape(char *s)
 {
 	char *to = s;
 
@@ -56,7 +55,7 @@ static bool parse(const char *line, struct mount *m)
 	if (!dash || sscanf(line, "%llu %*s %*s %*s %4095s", &id, m->point) != 2 || sscanf(dash, " - %63s", m->type) != 1)
 		return false;
 	m->id = id;
-	unescape(m->point);
+	mounts_unescape(m->point);
 	return true;
 }
 

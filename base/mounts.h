@@ -18,6 +18,9 @@
  */
 int mounts_path_answers(const char *path, char type[MOUNT_TYPE_MAX]);
 
+/* Blanks and backslashes of mountinfo's fields, which stand there as \040 and the like, in place. */
+void mounts_unescape(char *s);
+
 /*
  * May using this descriptor, a copy of one of process pid, make one wait? 0 and -EREMOTE as above; the process's own mounts and
  * ours are looked at, and a file whose mount stands in neither counts as one that may.

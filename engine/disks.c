@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/fd.h"
+#include "base/mounts.h"
 #include "base/path.h"
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!_.-"
@@ -96,13 +97,19 @@ static bool line_place(const char *line, const char *path, size_t longer_than, s
 {
 	struct place p = {};
 	const char *rest = strstr(line, " - ");
-	bool fits = rest != NULL && sscanf(line, "%*d %*d %u:%*u %*s %ms", &p.major, &p.point) == 2 && strlen(p.point) >= longer_than &&
-		    is_below(path, p.point) && sscanf(rest + 3, "%ms %ms %ms", &p.type, &p.source, &p.options) == 3;
+	bool fits = rest != NULL && sscanf(line, "%*d %*d %u:%*u %*s %ms", &p.major, &p.point) == 2;
 
+	if (fits) {
+		mounts_unescape(p.point);
+		fits = strlen(p.point) >= longer_than && is_below(path, p.point) &&
+		       sscanf(rest + 3, "%ms %ms %ms", &p.type, &p.source, &p.options) == 3;
+	}
 	if (!fits) {
 		place_done(&p);
 		return false;
 	}
+	mounts_unescape(p.source);
+	mounts_unescape(p.options);
 	place_done(ret);
 	*ret = p;
 	return true;
@@ -141,9 +148,11 @@ static int stat_in(const struct place *p, const char *path, bool beneath, struct
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS };
 	const char *rest = path + (strcmp(p->point, "/") == 0 ? 0 : strlen(p->point));
+	char type[MOUNT_TYPE_MAX];
 	autoclose int mount = -1, fd = -1;
 
-	if (!is_local(p))
+	/* the way to the mount point counts too: it may lead through a file system that a process serves */
+	if (!is_local(p) || mounts_path_answers(p->point, type) < 0)
 		return -ENODEV;
 	mount = open(p->point, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (mount < 0)

@@ -2,8 +2,12 @@
 #include "engine/disks.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/unit/unit.h"
 
@@ -45,6 +49,43 @@ static void test_links(const struct disk *loop)
 	rmdir(dir);
 }
 
+enum { REFUSED, FOUND, NO_MOUNTS };
+
+/* In a mount namespace of its own: dir is a file system that never answers, above dir/b, which would. */
+static int ask_below_silence(const char *dir, const char *below)
+{
+	char options[100];
+	struct disk d;
+	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fuse);
+	if (fuse < 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", below, "tmpfs", 0, NULL) < 0 || mount("silent", dir, "fuse.silent", 0, options) < 0)
+		return NO_MOUNTS;
+	alarm(20); /* ends who waits for it */
+	return disk_of_path("/", below, &d) == -ENODEV ? REFUSED : FOUND;
+}
+
+static void test_silence(void)
+{
+	char dir[] = "/tmp/porto-disks-XXXXXX", below[40];
+	int status = -1;
+	pid_t pid;
+
+	if (!unit_ok(mkdtemp(dir) != NULL, "a directory"))
+		return;
+	snprintf(below, sizeof(below), "%s/b", dir);
+	unit_ok(mkdir(below, 0700) == 0, "one below");
+	pid = fork();
+	if (pid == 0)
+		_exit(ask_below_silence(dir, below));
+	unit_ok(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+			(WEXITSTATUS(status) == REFUSED || (WEXITSTATUS(status) == NO_MOUNTS && geteuid() != 0)),
+		"nobody walks through a file system that a process serves to a mount below it");
+	rmdir(below);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	struct disk by_name, other;
@@ -52,6 +93,7 @@ int main(void)
 	bool linked = false;
 
 	test_nothing();
+	test_silence();
 	for (const struct dirent *de; d != NULL && (de = readdir(d)) != NULL;) {
 		char path[300];
 
