@@ -34,7 +34,10 @@ lift_limits() {
 teardown() {
 	lift_limits
 	destroy_all
-	! mountpoint -q "$TEST_DIR/fs" || umount "$TEST_DIR/fs"
+	local dir
+	for dir in "$TEST_DIR/fs" "$TEST_DIR/file system"; do
+		! mountpoint -q "$dir" || umount "$dir"
+	done
 }
 
 # maximum NAME read|write bps|iops: what the kernel has for the loop device, empty if nothing.
@@ -113,6 +116,8 @@ WRITE='command=dd if=/dev/zero of=/dev/LOOP bs=64k count=192 oflag=direct'
 
 @test "io counters grow by what was moved" {
 	need io_limit
+	local before
+	before=$(prop . "io_read[$LOOP]")
 	ct_run a "command=sh -c 'dd if=/dev/$LOOP of=/dev/null bs=64k count=48 iflag=direct; dd if=/dev/zero of=/dev/$LOOP bs=64k count=16 oflag=direct'" \
 		controllers=blkio
 	prop_is a "io_read[$LOOP]" $((3 * MIB))
@@ -126,7 +131,7 @@ WRITE='command=dd if=/dev/zero of=/dev/LOOP bs=64k count=192 oflag=direct'
 	want_error InvalidValue prop a 'io_read[4095:1]'
 	want_error NotSupported prop a 'io_read[fs]'
 	want_error InvalidValue prop a "io_read[${PORTO_ROOT//\//!}!a]" # the daemon doesn't walk into its own tree
-	[ "$(prop . "io_read[$LOOP]")" -ge $((3 * MIB)) ]
+	[ $(($(prop . "io_read[$LOOP]") - before)) -ge $((3 * MIB)) ]
 	prop a stat | grep -Fx "io_read[$LOOP] $((3 * MIB))"
 	prop a stat | grep -qE '^io_ops\[hw\] [0-9]+$'
 	prop .porto metrics >"$BATS_TEST_TMPDIR/metrics"
@@ -229,6 +234,21 @@ WRITE='command=dd if=/dev/zero of=/dev/LOOP bs=64k count=192 oflag=direct'
 	prop_is a state stopped
 	ct_destroy a
 	umount "$TEST_DIR/fs"
+}
+
+@test "io_limit: the root may be on a mount point with a blank in its name" {
+	need io_limit
+	command -v busybox && command -v mkfs.ext4 || skip 'no busybox or mkfs.ext4'
+	local dir="$TEST_DIR/file system"
+	mkfs.ext4 -q "/dev/$LOOP"
+	mkdir -p "$dir"
+	mount "/dev/$LOOP" "$dir" || skip 'no ext4 here'
+	mkdir -p "$dir/root/bin"
+	cp "$(command -v busybox)" "$dir/root/bin/"
+	ct_start a 'command=/bin/busybox sleep 1000' "root=$dir/root" io_limit=5M
+	maximum_is a read bps $((5 * MIB))
+	ct_destroy a
+	umount "$dir"
 }
 
 @test "io_limit: buffered writes are held too, or taint and features say that they are not" {
