@@ -457,7 +457,7 @@ cache_eater() {
 	prop_is p/a memory.low $((8 * M))
 	prop_is p memory.low $((12 * M))
 	[ "$(<"$root/memory.low")" = $((12 * M)) ]
-	[ "$(<"$root/p/a/+leaf/memory.low")" = $((8 * M)) ]
+	[ ! -e "$root/p/a/+leaf" ] || [ "$(<"$root/p/a/+leaf/memory.low")" = $((8 * M)) ]
 	put p/a/memory_guarantee 16M
 	prop_is p memory.low $((20 * M))
 	want_errno EINVAL put p/a/spec $'memory_guarantee = 32M\ncpu_period = 1x'
