@@ -36,7 +36,8 @@ int cred_effective(struct engine *e, const struct engine_cred *who, struct engin
 {
 	*as = *who;
 	*home = cred_home(e, who->pid);
-	if (!ct_is_root(*home)) {
+	/* a task that root runs as somebody else must not be root to those it owns: it would start them as root */
+	if (!ct_is_root(*home) && ((*home)->owner_uid != 0 || who->uid == 0)) {
 		as->uid = (*home)->owner_uid;
 		as->gid = (*home)->owner_gid;
 	}

@@ -4,7 +4,10 @@
 
 #include "engine/ct.h"
 
-/* Who the caller counts as: itself on the host, the owner of its container inside. *home: that container, or the root. */
+/*
+ * Who the caller counts as: itself on the host, the owner of its container inside; but never root unless it is root itself.
+ * *home: that container, or the root.
+ */
 int cred_effective(struct engine *e, const struct engine_cred *who, struct engine_cred *as, struct ct **home);
 /* The container of a process; the root if it is in none of ours. */
 struct ct *cred_home(struct engine *e, pid_t pid);

@@ -154,6 +154,34 @@ $(id -u $ONE)" ] || fail "$(prop one stdout; prop one stderr)"
 	prop_is other private root
 }
 
+@test "a task that root runs as another user is that user to porto: it can't make a container of its own run as root" {
+	# shellcheck disable=SC2016 # the shell inside expands it
+	local inside='cd "$PORTO_ROOT"
+		exec 8>mine/state 9>mine/user # held open while the files change hands
+		echo root >&9 && echo user
+		echo root >mine/owner_user && echo owner
+		echo start >&8 && echo started
+		echo "rtprio: 99" >mine/ulimit && echo limit
+		echo 2G >mine/stdout_limit && echo output
+		echo mine >mine/private && echo own
+		cat secret/stdout'
+	as $TWO ct_new mine command='id -u'
+	install -m 600 /dev/null "$TEST_DIR/log"
+	ct_run secret command='echo words' stdout_path="$TEST_DIR/log"
+	printf '%s\n' "$inside" >"$TEST_DIR/inside.sh"
+	ct_run r command="sh $TEST_DIR/inside.sh" user=$TWO env="PORTO_ROOT=$PORTO_ROOT"
+	# `user` is judged at the start
+	[ "$(prop r stdout)" = $'user\nown' ] || fail "$(prop r stdout; prop r stderr)"
+	prop_is mine state stopped
+	prop_is mine owner_user $TWO
+	prop_is mine ulimit ''
+	# root in a container of root's is root
+	ct_run q command="sh $TEST_DIR/inside.sh" env="PORTO_ROOT=$PORTO_ROOT"
+	[[ $(prop q stdout) == *words* ]] || fail "$(prop q stdout; prop q stderr)"
+	prop_is mine owner_user root
+	rm "$TEST_DIR"/{log,inside.sh}
+}
+
 @test "errors are told to whoever made them: .porto/error is per user" {
 	as $ONE ct_new one
 	want_error InvalidValue as $ONE put one/cpu_limit bad
