@@ -97,7 +97,8 @@ outweigh() {
 	done
 }
 
-# uses NAME CORES: never more than that and a twentieth (a quarter where clocks are emulated too); and as much less a twentieth, unless other work on this
+# uses NAME CORES: never more than that and a twentieth (a quarter where clocks are emulated too); and as much less a
+# twentieth, unless other work on this
 # machine left it no time: what it is short of must then not have been idle.
 uses() {
 	local used idle verdict
@@ -714,8 +715,8 @@ refused=(
 	ct_new p/k command=true
 	rm -f "$BATS_TEST_TMPDIR/started"
 	setsid -f bash -c 'echo start >"$PORTO_ROOT/p/k/state"; touch "$0"' "$BATS_TEST_TMPDIR/started" >/dev/null 2>&1 3>&- 4>&- </dev/null
-	local i answers=0
-	for i in {1..20}; do
+	local answers=0
+	for _ in {1..20}; do
 		[ -n "$(<"$PORTO_ROOT/.porto/version")" ]
 		[ -e "$BATS_TEST_TMPDIR/started" ] || answers=$((answers + 1))
 		sleep 0.02

@@ -2,6 +2,7 @@
 # Memory: limits as the kernel has them, guarantees, counters under real loads, and what this kernel can't do.
 # Who dies when memory runs out: oom.bats.
 
+# shellcheck disable=SC2030,SC2031 # a test changes DAEMON for itself and puts it back
 bats_require_minimum_version 1.5.0
 # shellcheck disable=SC2034 # helpers.bash takes it
 PORTOD_OPTIONS=(container.memory_limit_margin=1G)
