@@ -135,6 +135,8 @@ int cg_oom_kills(struct cgroups *g, const struct cg *c, uint64_t *ret)
 
 /* ---- processes and threads ---- */
 
+#define ID_LINE_MAX 12 /* bytes of an id and a newline */
+
 static int count_one(void *arg, pid_t id UNUSED)
 {
 	++*(uint64_t *)arg;
@@ -153,13 +155,18 @@ static unsigned links(struct cgroups *g, const struct hier *h, const struct cg *
 	return n;
 }
 
-/* Adds the lines of a list of processes. -EFBIG when it is long. */
+/*
+ * Adds the lines of a list of processes. -EFBIG when it is long: of such a file the kernel gives whole lines, a page at a time, so
+ * the first part of a long list ends less than a line before the page does, and looks like a short one.
+ */
 static int count_lines(struct cgroups *g, const struct cg *c, enum cg_file which, const char *name, uint64_t *n)
 {
 	char buf[4096];
 	ssize_t r = cg_read_counter(g, &g->h[0], c, which, name, buf, sizeof(buf));
 	if (r < 0)
 		return (int)r;
+	if ((size_t)r + ID_LINE_MAX >= sizeof(buf))
+		return -EFBIG;
 	/* 0 is a process of a pid namespace that we can't see into */
 	for (const char *line = buf; *line; line += strcspn(line, "\n"), line += *line == '\n')
 		*n += *line != '0';

@@ -54,6 +54,17 @@ pids_max() {
 	prop_is a process_count 6
 }
 
+@test "process_count: as many in metrics and stat as there are, also when the kernel's list takes more than a page" {
+	local n
+	ct_start a $'command_argv=sh\t-c\ti=0; while [ $i -lt 1100 ]; do sleep 1000 & i=$((i+1)); done; wait'
+	wait_for '[ "$(prop a process_count)" = 1102 ]' 60
+	for n in 1 2; do # the second time by descriptors that stayed open
+		grep -qx 'porto_processes{container="a"} 1102' "$PORTO_ROOT/.porto/metrics" ||
+			fail "look $n: $(grep '^porto_processes{' "$PORTO_ROOT/.porto/metrics")"
+		grep -qx 'process_count 1102' "$PORTO_ROOT/a/stat"
+	done
+}
+
 @test "thread_limit: 10000 on the first level, nothing below, and what is written goes to the kernel" {
 	need pids a/thread_limit 5
 	ct_start a 'command=sleep 1000'
