@@ -19,12 +19,16 @@ static bool is_counter(const struct prop *row)
 	return !(row->flags & P_GAUGE);
 }
 
-/* The name without _total. */
+/* The name without _total, which only counters have, once: not from a property's own name. */
 static void add_family(const struct prop *row, struct text *out)
 {
-	const char *unit = units[row->unit].base;
+	static const char total[] = "_total";
+	const char *unit = units[row->unit].base, *name = row->metric != NULL ? row->metric : row->name;
+	size_t len = strlen(name), suffix = sizeof(total) - 1;
 
-	text_addf(out, "porto_%s%s%s", row->metric != NULL ? row->metric : row->name, unit[0] != '\0' ? "_" : "", unit);
+	if (len > suffix && strcmp(name + len - suffix, total) == 0)
+		len -= suffix;
+	text_addf(out, "porto_%.*s%s%s", (int)len, name, unit[0] != '\0' ? "_" : "", unit);
 }
 
 void metrics_name(const struct prop *row, struct text *out)

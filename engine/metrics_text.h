@@ -3,7 +3,7 @@
  * text that a read of the property gives.
  *
  * A family's name is porto_NAME_UNIT, for counters with _total at the end: NAME is the row's .metric, else the property's
- * name; the unit is a base unit (seconds, bytes), nothing for plain numbers. Each sample has the label `container`; the
+ * name, from which a _total of its own is taken off; the unit is a base unit (seconds, bytes), nothing for plain numbers. Each sample has the label `container`; the
  * entries of a map become samples with one more label, the row's .label; but not the row's .sum, which counts all again.
  *
  * Two forms, which differ in what describes a counter. METRICS_TEXT is Prometheus's text format, in which TYPE and HELP

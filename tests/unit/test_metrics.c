@@ -10,6 +10,9 @@ static const struct prop count = { .name = "process_count", .flags = P_STAT | P_
 static const struct prop stall = { .name = "cpu_pressure", .flags = P_STAT, .unit = UNIT_USEC, .label = "kind", .help = "stalls" };
 static const struct prop disk = { .name = "io_read", .flags = P_STAT, .unit = UNIT_BYTES, .label = "disk", .sum = "hw", .help = "read" };
 static const struct prop plain = { .name = "faults", .flags = P_STAT, .unit = UNIT_NUMBER, .help = "faults" };
+static const struct prop kills = { .name = "kills_total", .flags = P_STAT, .unit = UNIT_NUMBER, .help = "kills" };
+static const struct prop sent = { .name = "sent_total", .flags = P_STAT, .unit = UNIT_BYTES, .help = "sent" };
+static const struct prop limit = { .name = "limit_total", .flags = P_STAT | P_GAUGE, .unit = UNIT_BYTES, .help = "limit" };
 
 static const struct {
 	const struct prop *row;
@@ -23,6 +26,11 @@ static const struct {
 	  "# TYPE porto_memory_usage_bytes gauge\n# UNIT porto_memory_usage_bytes bytes\n# HELP porto_memory_usage_bytes a \"b\" \\\\ c\n" },
 	{ &count, METRICS_OPEN, "# TYPE porto_processes gauge\n# HELP porto_processes processes\n" },
 	{ &plain, METRICS_OPEN, "# TYPE porto_faults counter\n# HELP porto_faults faults\n" },
+	{ &kills, METRICS_TEXT, "# TYPE porto_kills_total counter\n# HELP porto_kills_total kills\n" },
+	{ &kills, METRICS_OPEN, "# TYPE porto_kills counter\n# HELP porto_kills kills\n" },
+	{ &sent, METRICS_TEXT, "# TYPE porto_sent_bytes_total counter\n# HELP porto_sent_bytes_total sent\n" },
+	{ &limit, METRICS_TEXT,
+	  "# TYPE porto_limit_bytes gauge\n# UNIT porto_limit_bytes bytes\n# HELP porto_limit_bytes limit\n" },
 };
 
 static const struct {
@@ -45,6 +53,7 @@ static const struct {
 						 "porto_io_read_bytes_total{container=\"a\",disk=\"hwx\"} 8\n" },
 	{ &disk, "a", "8:0: 7", "porto_io_read_bytes_total{container=\"a\",disk=\"8:0\"} 7\n" },
 	{ &disk, "a", "sd\"a: 7", "porto_io_read_bytes_total{container=\"a\",disk=\"sd\\\"a\"} 7\n" },
+	{ &kills, "a", "3", "porto_kills_total{container=\"a\"} 3\n" },
 	{ &plain, "a", "x: 1", "porto_faults_total{container=\"a\",key=\"x\"} 1\n" },
 	{ &plain, "a", "", "" },
 	{ &plain, "a", "-", "" },
