@@ -144,6 +144,11 @@ int cg_set_cpu_weight(struct cgroups *g, const struct cg *c, uint64_t cores_nsec
 bool cg_cpu_can_limit(struct cgroups *g); /* the kernel has quotas (CONFIG_CFS_BANDWIDTH), weights */
 bool cg_cpu_can_weigh(struct cgroups *g);
 int cg_cpu_throttled(struct cgroups *g, const struct cg *c, uint64_t *nsec); /* of c's own cgroup */
+/* Nanoseconds. On v2 one file tells all three; else, or where c has no quota, has_throttled is false: cg_cpu_throttled. */
+struct cg_cpu_time {
+	uint64_t used, system, throttled;
+	bool has_throttled;
+};
 /*
  * The processors written for c (empty on v2: the parent's); those that c, or the nearest cgroup up, really has; a new list for c:
  * on v1 it must be within the parent's and hold the children's (-EACCES, -EBUSY), an empty one is for v2 only. The first
@@ -158,7 +163,7 @@ int cg_set_cpus(struct cgroups *g, const struct cg *c, const struct cpus *cpus);
  */
 int cg_pressure(struct cgroups *g, const struct cg *c, const char *file, uint64_t *some_usec, uint64_t *full_usec);
 int cg_set_pids_max(struct cgroups *g, const struct cg *c, uint64_t n);       /* 0: no limit */
-int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
+int cg_cpu_usage(struct cgroups *g, const struct cg *c, struct cg_cpu_time *ret);
 int cg_memory_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes);
 int cg_oom_kills(struct cgroups *g, const struct cg *c, uint64_t *ret);       /* of this cgroup and, on v2, its leaf */
 

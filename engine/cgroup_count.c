@@ -104,15 +104,15 @@ static int near(const struct cgroups *g, const struct cg *c, enum cg_ctl ctl, co
 	return *at ? 0 : -ENOENT;
 }
 
-int cg_cpu_usage(struct cgroups *g, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
+int cg_cpu_usage(struct cgroups *g, const struct cg *c, struct cg_cpu_time *ret)
 {
 	const struct hier *h;
 	const struct cg *at;
 	int r = near(g, c, CG_CPUACCT, &h, &at);
 	/* on v2 every cgroup counts its time, with or without the controller */
 	if (r != -EOPNOTSUPP && g->h[g->of[CG_CPUACCT]].drv->v2)
-		return g->h[0].drv->cpu_usage(g, &g->h[0], c, nsec, system_nsec);
-	return r < 0 ? r : h->drv->cpu_usage(g, h, at, nsec, system_nsec);
+		return g->h[0].drv->cpu_usage(g, &g->h[0], c, ret);
+	return r < 0 ? r : h->drv->cpu_usage(g, h, at, ret);
 }
 
 int cg_memory_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes)

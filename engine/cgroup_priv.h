@@ -88,7 +88,7 @@ struct cg_driver {
 	bool (*empty)(const struct hier *h, const char *dir);
 	const struct cg_cpu *cpu;   /* cgroup_cpu.c */
 	/* c: whose own cgroup it is */
-	int (*cpu_usage)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec);
+	int (*cpu_usage)(struct cgroups *g, const struct hier *h, const struct cg *c, struct cg_cpu_time *ret);
 	int (*oom_kills)(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *ret);
 };
 

@@ -74,7 +74,7 @@ static bool empty(const struct hier *h, const char *dir)
 	return r == 0 || r == -ENOENT;
 }
 
-static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
+static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, struct cg_cpu_time *ret)
 {
 	uint64_t total, system;
 	int r = cg_read_counter_u64(g, h, c, CG_FILE_CPU, "cpuacct.usage", &total);
@@ -82,8 +82,7 @@ static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c
 		r = cg_read_counter_u64(g, h, c, CG_FILE_SYSTEM, "cpuacct.usage_sys", &system);
 	if (r < 0)
 		return r;
-	*nsec = total;
-	*system_nsec = MIN(system, total); /* the one counts ticks, the other time */
+	*ret = (struct cg_cpu_time){.used = total, .system = MIN(system, total)}; /* the one counts time, the other ticks */
 	return 0;
 }
 

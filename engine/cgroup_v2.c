@@ -28,18 +28,19 @@ static bool empty(const struct hier *h, const char *dir)
 	return cg_read_key(h, dir, "cgroup.events", "populated", &v) < 0 || !v;
 }
 
-static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, uint64_t *nsec, uint64_t *system_nsec)
+static int cpu_usage(struct cgroups *g, const struct hier *h, const struct cg *c, struct cg_cpu_time *ret)
 {
 	char buf[4096];
-	uint64_t total, system;
+	uint64_t total, system, throttled = 0;
 	ssize_t n = cg_read_counter(g, h, c, CG_FILE_CPU, "cpu.stat", buf, sizeof(buf));
 	int r = n < 0 ? (int)n : cg_find_key(buf, "usage_usec", &total);
 	if (r == 0)
 		r = cg_find_key(buf, "system_usec", &system);
 	if (r < 0)
 		return r;
-	*nsec = total * 1000;
-	*system_nsec = system * 1000;
+	*ret = (struct cg_cpu_time){.used = total * 1000, .system = system * 1000};
+	ret->has_throttled = (c->own & CG_BIT(CG_CPU)) && cg_find_key(buf, "throttled_usec", &throttled) == 0;
+	ret->throttled = throttled * 1000;
 	return 0;
 }
 

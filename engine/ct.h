@@ -77,7 +77,8 @@ struct stream {
 struct seen {
 	uint64_t round; /* of which the values are */
 	bool has_cpu, has_oom, has_memory;
-	uint64_t cpu, cpu_system, oom;
+	struct cg_cpu_time cpu;
+	uint64_t oom;
 	struct memory_stat memory;
 };
 
@@ -286,6 +287,8 @@ int ct_exit_code(const struct ct *ct); /* of a dead one: PROPERTIES.md 4.1 */
 bool ct_isolated(const struct ct *ct); /* isolate, unless the virt_mode forbids it */
 bool ct_has_root(const struct ct *ct); /* a chroot of its own */
 
+/* Once a round; name is that of the property whose error it would be. */
+int ct_cpu_time(struct ct *ct, const char *name, struct cg_cpu_time *ret, struct err *err);
 uint64_t ct_oom_kills(struct ct *ct);       /* of this life */
 uint64_t ct_oom_kills_total(struct ct *ct); /* with past lives and children */
 unsigned ct_controllers(const struct ct *ct); /* what it gets at a start: by level, by hand, by its properties */

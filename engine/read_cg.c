@@ -66,55 +66,54 @@ static uint64_t host_processes(bool threads)
 
 /* ---- counters ---- */
 
-static int cpu_usage(struct ct *ct, uint64_t *nsec, uint64_t *sys, struct err *err)
+int ct_cpu_time(struct ct *ct, const char *name, struct cg_cpu_time *ret, struct err *err)
 {
 	struct seen *s = ct_seen(ct);
 	int r;
 
+	*ret = (struct cg_cpu_time){};
 	if (ct_is_root(ct)) {
-		host_cpu(nsec, sys);
+		host_cpu(&ret->used, &ret->system);
 		return 0;
 	}
-	r = need_own(ct, CG_CPUACCT, "cpu_usage", err);
+	r = need_own(ct, CG_CPUACCT, name, err);
 	if (r < 0)
 		return r;
 	if (s != NULL && s->has_cpu) {
-		*nsec = s->cpu;
-		*sys = s->cpu_system;
+		*ret = s->cpu;
 		return 0;
 	}
-	r = cg_cpu_usage(ct->e->cgroups, &ct->cg, nsec, sys);
+	r = cg_cpu_usage(ct->e->cgroups, &ct->cg, ret);
 	if (r < 0)
-		return err_sys(err, -r, "cpu_usage");
+		return err_sys(err, -r, "%s", name);
 	if (s != NULL) {
 		s->has_cpu = true;
-		s->cpu = *nsec;
-		s->cpu_system = *sys;
+		s->cpu = *ret;
 	}
 	return 0;
 }
 
 int read_cpu_usage(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	uint64_t nsec, sys;
+	struct cg_cpu_time t;
 	int r = no_index(key, err, "cpu_usage");
 
 	if (r == 0)
-		r = cpu_usage(ct, &nsec, &sys, err);
+		r = ct_cpu_time(ct, "cpu_usage", &t, err);
 	if (r == 0)
-		add_u64(out, nsec);
+		add_u64(out, t.used);
 	return r;
 }
 
 int read_cpu_usage_system(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	uint64_t nsec, sys;
+	struct cg_cpu_time t;
 	int r = no_index(key, err, "cpu_usage_system");
 
 	if (r == 0)
-		r = cpu_usage(ct, &nsec, &sys, err);
+		r = ct_cpu_time(ct, "cpu_usage_system", &t, err);
 	if (r == 0)
-		add_u64(out, sys);
+		add_u64(out, t.system);
 	return r;
 }
 

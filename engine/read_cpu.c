@@ -83,6 +83,17 @@ int read_cpu_set_affinity(struct ct *ct, const char *key, struct text *out, stru
 
 /* ---- counters ---- */
 
+/* Where one file tells it and the time used, that is read for both. */
+static int throttled(struct ct *ct, uint64_t *nsec)
+{
+	struct cg_cpu_time t;
+
+	if (!cg_is_v2(ct->e->cgroups, CG_CPU) || ct_cpu_time(ct, "cpu_throttled", &t, NULL) < 0 || !t.has_throttled)
+		return cg_cpu_throttled(ct->e->cgroups, &ct->cg, nsec);
+	*nsec = t.throttled;
+	return 0;
+}
+
 int read_cpu_throttled(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	uint64_t nsec = 0;
@@ -91,7 +102,7 @@ int read_cpu_throttled(struct ct *ct, const char *key, struct text *out, struct 
 	if (r < 0)
 		return r;
 	if (!ct_is_root(ct)) { /* the host has no quota that could be used up */
-		r = cg_cpu_throttled(ct->e->cgroups, &ct->cg, &nsec);
+		r = throttled(ct, &nsec);
 		if (r == -ENOENT)
 			return err_set_no(err, ERR_NotSupported, ENODATA, "cpu_throttled: the container has no cpu cgroup of its own");
 		if (r < 0)
