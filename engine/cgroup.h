@@ -36,7 +36,7 @@ struct cgroups;
  * last written or seen, microseconds, 0: not known. All 0 at first.
  */
 struct cg_kept {
-	int fd[14];
+	int fd[16];
 	unsigned period_usec;
 };
 

@@ -353,5 +353,6 @@ int cg_hugetlb_usage(struct cgroups *g, const struct cg *c, uint64_t *bytes)
 	int r = near(g, c, CG_HUGETLB, &h, &at);
 	if (r < 0)
 		return r;
-	return if_there(cg_read_u64(h, at->path, h->drv->v2 ? "hugetlb.2MB.current" : "hugetlb.2MB.usage_in_bytes", bytes));
+	return if_there(cg_read_counter_u64(g, h, at, CG_FILE_HUGETLB, h->drv->v2 ? "hugetlb.2MB.current" :
+									"hugetlb.2MB.usage_in_bytes", bytes));
 }

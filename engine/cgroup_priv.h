@@ -73,6 +73,8 @@ enum cg_file {
 	CG_FILE_PROCS,
 	CG_FILE_LEAF_DIR,
 	CG_FILE_LEAF_PROCS,
+	CG_FILE_IO,
+	CG_FILE_HUGETLB,
 	CG_FILES,
 };
 _Static_assert(CG_FILES == ARRAY_LEN(((struct cg_kept *)0)->fd), "a place for each");
