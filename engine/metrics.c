@@ -7,14 +7,16 @@
 #include "engine/hooks.h"
 #include "engine/metrics_text.h"
 
-/* Until round_end a container's counters are taken from the kernel once. */
+/* Until round_end a container's counters are taken from the kernel once, by descriptors that stay open for the next round. */
 static void round_begin(struct engine *e)
 {
 	e->round = ++e->rounds;
+	cg_keep(e->cgroups, true);
 }
 
 static void round_end(struct engine *e)
 {
+	cg_keep(e->cgroups, false);
 	e->round = 0;
 }
 
@@ -72,10 +74,8 @@ static int collect(struct engine *e, struct table *t)
 	if (t->ends == NULL || t->names == NULL)
 		return -ENOMEM;
 	round_begin(e);
-	cg_keep(e->cgroups, true);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		collect_one(ct, t);
-	cg_keep(e->cgroups, false);
 	round_end(e);
 	return text_ok(&t->values);
 }

@@ -10,6 +10,7 @@ load helpers
 
 teardown() {
 	[ -z "${poller:-}" ] || kill "$poller" 2>/dev/null || :
+	[ -z "${tracer:-}" ] || kill -9 "$tracer" 2>/dev/null || :
 	destroy_all
 }
 
@@ -45,6 +46,35 @@ sample() {
 	prop a stat >"$TEST_DIR/stat"
 	grep -q '^oom_kills 0$' "$TEST_DIR/stat"
 	run ! grep '^cpu_usage' "$TEST_DIR/stat"
+}
+
+# kernel_files FILE: reads it while strace looks, and prints `opened NAME` and `read PATH` of the cgroup files that the worker takes.
+# Not what it looked for and is not there, as on v2 the file of a leaf without the controller.
+kernel_files() {
+	local log=$BATS_TEST_TMPDIR/strace
+	strace -f -qq -y -o "$log" -e trace=openat,read,pread64 -p "$(worker_pid)" 2>"$log.said" 3>&- 4>&- &
+	tracer=$!
+	# its own attaching is seen in TracerPid
+	wait_for '! grep -q "^TracerPid:[[:space:]]*0$" "/proc/$(worker_pid)/status"' || { cat "$log.said" >&2; return 1; }
+	cat "$PORTO_ROOT/$1" >/dev/null
+	# one signal may come between strace's look for it and its sleep, and what it traces may be idle
+	wait_for '! kill -INT "$tracer"' || { kill -9 "$tracer"; return 1; }
+	tracer=
+	sed -nE "s#.*openat\([^,]*/${TEST_CGROUP}[^,]*, \"([^\"]*)\".* = [0-9].*#opened \1#p; s#.*(read|pread64)\([0-9]+<([^>]*/${TEST_CGROUP}/[^>]*)>.*#read \2#p" "$log"
+}
+
+@test "stat: each file of the cgroup is read once, and by descriptors that stay open; nobody reads when nobody asks" {
+	command -v strace >/dev/null || skip 'no strace'
+	ct_start a 'command=sleep 1000'
+	[ -e "$(prop a 'cgroups[freezer]')/cgroup.events" ] || skip 'without cgroup v2 the lists of processes are read by path'
+	prop a stat >/dev/null
+	kernel_files a/stat >"$TEST_DIR/files"
+	grep -q '^read .*/cpu\.stat$' "$TEST_DIR/files"
+	grep -q '^read .*/cgroup\.procs$' "$TEST_DIR/files"
+	[ -z "$(sort "$TEST_DIR/files" | uniq -d)" ] || fail "more than once: $(sort "$TEST_DIR/files" | uniq -d)"
+	! grep -q ^opened "$TEST_DIR/files" || fail "$(grep ^opened "$TEST_DIR/files")"
+	kernel_files a/thread_limit >"$TEST_DIR/files"
+	[ ! -s "$TEST_DIR/files" ] || fail "read for a property that is no counter: $(cat "$TEST_DIR/files")"
 }
 
 @test "metrics: promtool check metrics finds no fault" {
