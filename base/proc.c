@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -199,4 +201,12 @@ uint64_t clock_boot(void)
 uint64_t clock_wall(void)
 {
 	return clock_nsec(CLOCK_REALTIME);
+}
+
+bool proc_has_cap(unsigned cap)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {};
+
+	return cap < 64 && syscall(SYS_capget, &head, data) == 0 && (data[cap / 32].effective >> (cap % 32) & 1) != 0;
 }

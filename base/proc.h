@@ -26,6 +26,9 @@ int proc_signal(int pidfd, int sig); /* pidfd_send_signal(2) */
 
 bool proc_is_gone(int pidfd);        /* has exited (zombie or reaped) */
 
+/* Is the capability (CAP_SYS_NICE ...) among the effective ones of this process? */
+bool proc_has_cap(unsigned cap);
+
 /* The boot id of the running kernel, 36 characters and NUL. */
 int proc_boot_id(char buf[37]);
 

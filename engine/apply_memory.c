@@ -2,15 +2,16 @@
 #include "engine/memory.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "engine/cgroup_memory.h"
 #include "engine/hooks.h"
 
 #define LIMIT_MIN (UINT64_C(1) << 20)
 #define PRESSED (UINT64_C(1) << 20)
-#define CAP_SYS_RESOURCE 24u
 #define NSEC UINT64_C(1000000000)
 
 /* Pages for each processor by which `high` stays below the limit: the kernel charges in batches. */
@@ -356,17 +357,6 @@ int memory_own_oom_adj(void)
 	return file_read_small(AT_FDCWD, "/proc/self/oom_score_adj", buf, sizeof(buf)) > 0 ? atoi(buf) : 0;
 }
 
-static bool has_cap(unsigned cap)
-{
-	char buf[4096];
-	const char *line;
-
-	if (file_read_small(AT_FDCWD, "/proc/self/status", buf, sizeof(buf)) < 0)
-		return false;
-	line = strstr(buf, "CapEff:");
-	return line != NULL && (strtoull(line + 7, NULL, 16) >> cap & 1);
-}
-
 /* Who may be killed first is everybody's own business; who last, root's. */
 int check_oom_score_adj(struct change *c)
 {
@@ -376,7 +366,7 @@ int check_oom_score_adj(struct change *c)
 		return err_set(c->err, ERR_InvalidValue, "oom_score_adj: '%.50s': expected -1000 to 1000", c->text);
 	if (n < 0 && c->who->uid != 0)
 		return err_set_no(c->err, ERR_Permission, EPERM, "oom_score_adj: %lld: only root may go below 0", (long long)n);
-	if (n < memory_own_oom_adj() && !has_cap(CAP_SYS_RESOURCE))
+	if (n < memory_own_oom_adj() && !proc_has_cap(CAP_SYS_RESOURCE))
 		return err_set_no(c->err, ERR_Permission, EPERM, "oom_score_adj: %lld: below the daemon's own %d needs CAP_SYS_RESOURCE, which it lacks",
 				  (long long)n, memory_own_oom_adj());
 	return 0;

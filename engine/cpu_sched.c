@@ -3,18 +3,19 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "engine/cred.h"
 #include "engine/hooks.h"
 
 #define NICE_MIN (-20)
 #define NICE_MAX 19
 #define ROUNDS_MAX 10
-#define CAP_NICE 23
 
 static const struct cpu_sched kinds[CPU_POLICIES] = {
 	[CPU_NORMAL] = { SCHED_OTHER, 0 }, [CPU_HIGH] = { SCHED_OTHER, -10 }, [CPU_RT] = { SCHED_OTHER, -20 },
@@ -25,17 +26,23 @@ static const struct cpu_sched kinds[CPU_POLICIES] = {
 bool cpu_may_raise(void)
 {
 	static int may = -1; /* the daemon's own capabilities don't change */
-	char buf[4096];
-	const char *line;
 
-	if (may >= 0)
-		return may;
-	may = 0;
-	if (file_read_small(AT_FDCWD, "/proc/self/status", buf, sizeof(buf)) < 0)
-		return false;
-	line = strstr(buf, "CapEff:");
-	may = line != NULL && (strtoull(line + 7, NULL, 16) >> CAP_NICE & 1);
-	return may;
+	if (may < 0)
+		may = proc_has_cap(CAP_SYS_NICE);
+	return may > 0;
+}
+
+/*
+ * A negative nice value counts among the tasks of one cpu cgroup. Where a container has none of its own it shares that of one above;
+ * if this is another owner's, only root may have it served before that owner's tasks.
+ */
+static const struct ct *shares_with_another(const struct ct *ct)
+{
+	const struct ct *home = ct;
+
+	while (home->parent != NULL && (home->val[PROP_virt_mode].u == VIRT_JOB || !(ct_controllers(home) & CG_BIT(CG_CPU))))
+		home = home->parent;
+	return ct->owner_uid != 0 && home->owner_uid != ct->owner_uid ? home : NULL;
 }
 
 /* How often 1.1 goes into the weight: one step of nice is a tenth more or less for the scheduler. */
@@ -55,7 +62,7 @@ struct cpu_sched cpu_sched_of(const struct ct *ct)
 	struct cpu_sched s = kinds[cpu_policy_of(ct)];
 
 	s.nice = MIN(MAX(s.nice - log11(ct->val[PROP_cpu_weight].d), NICE_MIN), NICE_MAX);
-	if (!cpu_may_raise())
+	if (!cpu_may_raise() || shares_with_another(ct) != NULL)
 		s.nice = MAX(s.nice, 0);
 	return s;
 }
@@ -69,6 +76,9 @@ int check_cpu_policy(struct change *c)
 			       cpu_policy_names[p]);
 	if (kinds[p].nice < 0 && !cpu_may_raise())
 		return err_set(c->err, ERR_NotSupported, "cpu_policy: '%s': the daemon has no CAP_SYS_NICE", cpu_policy_names[p]);
+	if (kinds[p].nice < 0 && c->who->uid != 0 && shares_with_another(c->ct) != NULL)
+		return err_set(c->err, ERR_Permission, "cpu_policy: '%s': the container shares the cpu cgroup of %s, which is another's: "
+			       "give it one of its own, controllers[cpu] = true", cpu_policy_names[p], shares_with_another(c->ct)->name);
 	return 0;
 }
 

@@ -1,29 +1,20 @@
 /* What this kernel and host can and cannot do: `.porto/features`, `portod check`; and cgroups that nobody owns. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <grp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "base/units.h"
 #include "engine/cpu.h"
 #include "engine/ct.h"
 #include "engine/io.h"
 
 #define FDS_WANTED 16384
-
-static bool cap_effective(unsigned cap)
-{
-	char buf[4096];
-	const char *line;
-
-	if (file_read_small(AT_FDCWD, "/proc/self/status", buf, sizeof(buf)) < 0)
-		return false;
-	line = strstr(buf, "CapEff:");
-	return line != NULL && (strtoull(line + 7, NULL, 16) >> cap & 1);
-}
 
 static bool readable(const char *path)
 {
@@ -39,7 +30,7 @@ int features_format(struct cgroups *g, struct text *out)
 	if (uname(&un) == 0)
 		text_addf(out, "kernel: %s\n", un.release);
 	cg_describe(g, out);
-	if (!cap_effective(24)) /* CAP_SYS_RESOURCE */
+	if (!proc_has_cap(CAP_SYS_RESOURCE))
 		text_add(out, "ulimit: no CAP_SYS_RESOURCE: limits above the daemon's own hard limits are refused, defaults are clamped\n");
 	else
 		text_add(out, "ulimit: yes\n");

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "base/units.h"
 #include "engine/cred.h"
 #include "engine/hooks.h"
@@ -105,10 +106,7 @@ void ulimit_raise_files(struct engine *e)
 
 static bool may_raise(void)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {};
-
-	return syscall(SYS_capget, &head, data) == 0 && (data[CAP_SYS_RESOURCE / 32].effective >> (CAP_SYS_RESOURCE % 32) & 1);
+	return proc_has_cap(CAP_SYS_RESOURCE);
 }
 
 static void add_limit(struct text *out, uint64_t v)

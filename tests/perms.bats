@@ -216,3 +216,25 @@ $(id -u $ONE)" ] || fail "$(prop one stdout; prop one stderr)"
 	want_errno EINVAL as $ONE put one/io_limit "$TEST_DIR/hidden/none: 1M"
 	rm -r "$TEST_DIR/hidden"
 }
+
+@test "cpu_policy: an owner whose container shares another's cpu cgroup is not served before that one's tasks" {
+	grep -q '^cpu_policy: yes' "$PORTO_ROOT/.porto/features" || skip 'no CAP_SYS_NICE'
+	local nice
+	ct_start p command='sleep 1000'
+	ct_new p/k command='sleep 1000' user=$ONE owner_user=$ONE
+	put p/k/controllers 'memory'
+	[[ $(prop p/k 'controllers[cpu]') == true ]] || {
+		want_errno EACCES as $ONE put p/k/cpu_policy rt
+		error_says p/k "shares the cpu cgroup of p, which is another's"
+		put p/k/cpu_policy high # root may write it, and still it is not so
+	}
+	put p/k/state start
+	nice=$(sed 's/.*) //' "/proc/$(prop p/k root_pid)/stat" | cut -d' ' -f17)
+	[ "$nice" = 0 ] || [[ $(prop p/k 'controllers[cpu]') == true ]]
+	put p/k/state stop
+	as $ONE put p/k/controllers cpu
+	as $ONE put p/k/cpu_policy rt
+	put p/k/state start
+	nice=$(sed 's/.*) //' "/proc/$(prop p/k root_pid)/stat" | cut -d' ' -f17)
+	[ "$nice" = -20 ]
+}
