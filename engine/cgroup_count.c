@@ -7,8 +7,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-/* Two fifths of what the process may open are for this, the rest for pidfds and requests. */
-#define KEPT_SHARE(limit) ((limit) / 5 * 2)
+/* Of what the process may open; the rest is for pidfds, watches of memory, requests: a container has ten of these and two of those. */
+#define KEPT_SHARE(limit) ((limit) / 10 * 7)
 
 void cg_keep(struct cgroups *g, bool on)
 {

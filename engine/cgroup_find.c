@@ -1,3 +1,4 @@
+#include "engine/cgroup_memory.h"
 #include "engine/cgroup_priv.h"
 
 #include <linux/magic.h>
@@ -404,8 +405,9 @@ int cg_open(const char *root, bool use_v2, struct cgroups **ret, struct err *err
 		return err_sys(err, ENOMEM, "cgroups");
 	memset(g->of, -1, sizeof(g->of));
 	g->root = path_join("/", root + (*root == '/'));
-	if (!g->root || !path_is_normal(g->root) || !g->root[1]) {
-		r = g->root ? err_set(err, ERR_InvalidValue, "cgroup root '%s': expected a name like porto or a path", root)
+	g->memory_can = calloc(MEMORY_CANS, sizeof(*g->memory_can));
+	if (!g->root || !g->memory_can || !path_is_normal(g->root) || !g->root[1]) {
+		r = g->root && g->memory_can ? err_set(err, ERR_InvalidValue, "cgroup root '%s': expected a name like porto or a path", root)
 			    : err_sys(err, ENOMEM, "cgroups");
 		cg_close(g);
 		return r;
@@ -446,6 +448,7 @@ void cg_close(struct cgroups *g)
 	for (enum cg_ctl c = 0; c < CG_CTLS; c++)
 		free(g->why[c]);
 	free(g->root);
+	free(g->memory_can);
 	free(g);
 }
 

@@ -39,7 +39,7 @@ static bool has_file(const struct hier *h, const char *file)
 	return faccessat(h->fd, file, F_OK, 0) == 0;
 }
 
-bool cg_memory_can(const struct cgroups *g, enum memory_can what)
+static bool look_for(const struct cgroups *g, enum memory_can what)
 {
 	static const char *const files[][2] = {
 		/*                         v1                           v2 */
@@ -57,31 +57,43 @@ bool cg_memory_can(const struct cgroups *g, enum memory_can what)
 	return file && has_file(h, file);
 }
 
+/* Asked at each read of what depends on it. */
+bool cg_memory_can(const struct cgroups *g, enum memory_can what)
+{
+	if (!g->memory_can[what])
+		g->memory_can[what] = look_for(g, what);
+	return g->memory_can[what];
+}
+
 /* ---- memory.stat ---- */
 
 /* Sums of keys. On v1 those that count everything below begin with total_. rss is what v2 calls anon. */
+struct word {
+	const char *text;
+	size_t len;
+};
 static const struct stat_key {
-	const char *v1, *v2;
+	struct word version[2]; /* v1, v2 */
 	size_t offset;
 } stat_keys[] = {
-#define FIELD(f) offsetof(struct memory_stat, f)
-	{"total_rss",           "anon",          FIELD(anon)},
-	{"total_inactive_file", "inactive_file", FIELD(cache)},
-	{"total_active_file",   "active_file",   FIELD(cache)},
-	{"total_shmem",         "shmem",         FIELD(shmem)},
-	{"total_unevictable",   "unevictable",   FIELD(mlock)},
-	{"total_pgpgout",       "pgsteal",       FIELD(reclaimed)},
-	{"total_pgfault",       "pgfault",       FIELD(minor_faults)},
-	{"total_pgmajfault",    "pgmajfault",    FIELD(major_faults)},
-#undef FIELD
+#define KEY(v1, v2, field) {{{v1, sizeof(v1) - 1}, {v2, sizeof(v2) - 1}}, offsetof(struct memory_stat, field)}
+	KEY("total_rss", "anon", anon),
+	KEY("total_inactive_file", "inactive_file", cache),
+	KEY("total_active_file", "active_file", cache),
+	KEY("total_shmem", "shmem", shmem),
+	KEY("total_unevictable", "unevictable", mlock),
+	KEY("total_pgpgout", "pgsteal", reclaimed),
+	KEY("total_pgfault", "pgfault", minor_faults),
+	KEY("total_pgmajfault", "pgmajfault", major_faults),
+#undef KEY
 };
 
 static void add_key(struct memory_stat *st, bool v2, const char *key, size_t len, uint64_t value)
 {
 	for (size_t i = 0; i < ARRAY_LEN(stat_keys); i++) {
-		const char *name = v2 ? stat_keys[i].v2 : stat_keys[i].v1;
+		const struct word *w = &stat_keys[i].version[v2];
 		uint64_t *field = (uint64_t *)((char *)st + stat_keys[i].offset);
-		if (strncmp(name, key, len) != 0 || name[len])
+		if (w->len != len || memcmp(w->text, key, len) != 0)
 			continue;
 		if (__builtin_add_overflow(*field, value, field))
 			*field = UINT64_MAX;

@@ -24,6 +24,7 @@ enum memory_can {
 	MEMORY_CAN_PEAK,       /* v1; v2 since 5.19 */
 	MEMORY_CAN_PRESSURIZE, /* v1: soft limit; v2: reclaim on demand, since 5.19 */
 	MEMORY_CAN_PRESSURE,   /* stall times: v2 with PSI, whoever owns the controller */
+	MEMORY_CANS,
 };
 bool cg_memory_can(const struct cgroups *g, enum memory_can what);
 

@@ -54,6 +54,7 @@ struct cgroups {
 	unsigned kept, kept_max; /* descriptors kept open, and how many may be */
 	uint64_t outside[CG_OUTSIDE]; /* ids of v2 cgroups that are none of ours */
 	unsigned outside_next;
+	bool *memory_can;        /* what was seen to be there, by enum memory_can: it stays */
 	signed char can_limit, can_weigh; /* what the kernel can for CG_CPU: 1 or -1, 0 not looked yet */
 };
 
