@@ -115,6 +115,9 @@ static int step_limits(struct ct *ct, uint64_t cookie, struct err *err)
 	(void)cookie;
 	if (ct->has_cg)
 		r = ct->op_respawn ? io_limits_again(ct, err) : props_apply_all(ct, err);
+	/* with a child's memory cgroup the parent's own tasks have one too, which knows of no guarantee yet */
+	if (r == 0 && ct->parent->val[PROP_memory_guarantee].u != 0)
+		memory_running_changed(ct->parent);
 	if (r == 0)
 		oom_begin(ct);
 	return r;

@@ -458,10 +458,13 @@ cache_eater() {
 	prop_is p/a memory.low $((8 * M))
 	prop_is p memory.low $((12 * M))
 	[ "$(<"$root/memory.low")" = $((12 * M)) ]
-	[ ! -e "$root/p/a/+leaf" ] || [ "$(<"$root/p/a/+leaf/memory.low")" = $((8 * M)) ]
+	# its own tasks have a memory cgroup to themselves as soon as a child has one
+	ct_start p/a/k command='sleep 1000' controllers=memory
+	[ "$(<"$root/p/a/+leaf/memory.low")" = $((8 * M)) ]
+	ct_destroy p/a/k
 	put p/a/memory_guarantee 16M
 	prop_is p memory.low $((20 * M))
-	want_errno EINVAL put p/a/spec $'memory_guarantee = 32M\ncpu_period = 1x'
+	want_errno EINVAL put p/a/spec $'memory_guarantee = 32M\nmemory_limit = 1x'
 	prop_is p memory.low $((20 * M))
 	put p/a/state stop
 	prop_is p memory.low $((4 * M))
