@@ -50,7 +50,7 @@ as_asked() {
 	kill -9 "$tracer" # which else holds it for the rest of the delay
 	wait_for "[ \"\$(worker_pid)\" != $before ]"
 	inject_ends
-	wait_for "[ -e $rc ]" 20
+	wait_for "[ -s $rc ]" 20 # not -e: it is made before it is written
 	[ "$(<"$rc")" = 0 ] || fail "$2: $3: $(<"$rc.said")"
 }
 
