@@ -79,17 +79,20 @@ static bool is_ours(const char *dir)
 	return ours;
 }
 
-/* What stat says there, in a process that can be left behind: 0, -errno, or -ETIMEDOUT when nobody answers. */
+/*
+ * What statfs says there, in a process that can be left behind: 0, -errno, or -ETIMEDOUT when nobody answers. Not stat: the
+ * kernel knows the attributes of a directory for a second and would tell them of a dead mount too.
+ */
 static int probe(const char *dir)
 {
 	autoclose int pidfd = -1;
 	struct pollfd p = { .events = POLLIN };
-	struct stat st;
+	struct statfs st;
 	siginfo_t si;
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(stat(dir, &st) < 0 ? errno : 0);
+		_exit(statfs(dir, &st) < 0 ? errno : 0);
 	if (pid < 0)
 		return -errno;
 	p.fd = pidfd = pidfd_open(pid, 0);

@@ -105,6 +105,12 @@ clients_hold() {
 	kill -0 "$ROOT_PID"
 	daemon_up
 	scene_holds
+	# At once after somebody looked: the kernel still knows the directory's attributes, which is no sign of life.
+	stat "$PORTO_ROOT" >/dev/null
+	kill -9 "$(supervisor_pid)" "$(worker_pid)"
+	wait_for '! kill -0 "$(worker_pid)"'
+	daemon_up
+	scene_holds
 	put run/state stop
 }
 
