@@ -183,6 +183,8 @@ void cg_let_go(struct cgroups *g, const struct cg *c);
 int cg_sweep(struct cgroups *g, bool (*keep)(void *arg, const char *path), void *arg);
 /* Removes our root directories when nothing is left in them (daemon ends for good). */
 int cg_remove_root(struct cgroups *g);
+/* The same, of those alone that cg_open has made: of a daemon that may run nothing is taken. */
+void cg_remove_new(struct cgroups *g);
 
 /* One line a controller for .porto/features: "cpu: v1 /sys/fs/cgroup/cpu" or "io: missing: reason". */
 void cg_describe(const struct cgroups *g, struct text *out);

@@ -179,7 +179,7 @@ static void missing(struct cgroups *g, unsigned ctls, const char *fmt, ...)
 }
 
 /* Makes every level of our root. One that is there may be older than its cpuset's contents. */
-static int make_root(const struct cgroups *g, int mount, bool cpuset)
+static int make_root(const struct cgroups *g, int mount, bool cpuset, bool *is_new)
 {
 	char path[PATH_MAX];
 	int r = cg_path(path, g->root, NULL);
@@ -189,7 +189,8 @@ static int make_root(const struct cgroups *g, int mount, bool cpuset)
 		slash = strchrnul(slash, '/');
 		bool last = !*slash;
 		*slash = 0;
-		if (mkdirat(mount, path, CG_DIR_MODE) < 0 && errno != EEXIST)
+		*is_new = mkdirat(mount, path, CG_DIR_MODE) == 0;
+		if (!*is_new && errno != EEXIST)
 			return -errno;
 		r = cpuset ? cg_cpuset_inherit(mount, path) : 0;
 		if (r < 0)
@@ -217,12 +218,13 @@ static int add_hier(struct cgroups *g, const struct mount *m, const struct cg_dr
 		missing(g, ctls, "the cgroup hierarchy mounted at %s cannot be opened there", m->point);
 		return -EAGAIN;
 	}
-	autoclose int root = make_root(g, mount, !drv->v2 && (ctls & CG_BIT(CG_CPUSET)));
+	bool is_new = false;
+	autoclose int root = make_root(g, mount, !drv->v2 && (ctls & CG_BIT(CG_CPUSET)), &is_new);
 	if (root < 0) {
 		missing(g, ctls, "cannot make the cgroup %s/%s: %s", m->point, g->root, strerror(-root));
 		return -EAGAIN;
 	}
-	*h = (struct hier){.drv = drv, .fd = -1, .ctls = ctls};
+	*h = (struct hier){.drv = drv, .fd = -1, .ctls = ctls, .is_new = is_new};
 	h->mount = strdup(m->point);
 	h->inside = strdup(strcmp(m->root, "/") == 0 ? "" : m->root);
 	if (!h->mount || !h->inside) {
@@ -453,23 +455,38 @@ void cg_close(struct cgroups *g)
 }
 
 /* Also the levels above our root that we have made ourselves, when nobody else uses them. */
+static int remove_root(const struct hier *h, const char *root)
+{
+	autofree char *dir = path_join(h->mount, root);
+	struct stat st;
+	int ret = 0;
+	if (!dir)
+		return -ENOMEM;
+	unlinkat(h->fd, CG_LEAF, AT_REMOVEDIR);
+	if (rmdir(dir) < 0 && errno != ENOENT)
+		ret = -errno;
+	for (char *slash; (slash = strrchr(dir, '/')) && (size_t)(slash - dir) > strlen(h->mount);) {
+		*slash = 0;
+		if (lstat(dir, &st) < 0 || !(st.st_mode & S_ISVTX) || rmdir(dir) < 0)
+			break;
+	}
+	return ret;
+}
+
 int cg_remove_root(struct cgroups *g)
 {
 	int ret = 0;
 	for (unsigned i = 0; i < g->n; i++) {
-		autofree char *dir = NULL;
-		struct stat st;
-		unlinkat(g->h[i].fd, CG_LEAF, AT_REMOVEDIR);
-		dir = path_join(g->h[i].mount, g->root);
-		if (!dir)
-			return -ENOMEM;
-		if (rmdir(dir) < 0 && errno != ENOENT)
-			ret = -errno;
-		for (char *slash; (slash = strrchr(dir, '/')) && (size_t)(slash - dir) > strlen(g->h[i].mount);) {
-			*slash = 0;
-			if (lstat(dir, &st) < 0 || !(st.st_mode & S_ISVTX) || rmdir(dir) < 0)
-				break;
-		}
+		int r = remove_root(&g->h[i], g->root);
+		if (r < 0)
+			ret = r;
 	}
 	return ret;
+}
+
+void cg_remove_new(struct cgroups *g)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->h[i].is_new)
+			(void)remove_root(&g->h[i], g->root);
 }

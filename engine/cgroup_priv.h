@@ -38,6 +38,7 @@ struct hier {
 	const struct cg_driver *drv;
 	int fd;        /* our root */
 	unsigned ctls; /* bits of what we use it for */
+	bool is_new;   /* our root was not there before cg_open */
 	char *mount;   /* mount point */
 	char *inside;  /* what is mounted there, as /proc/PID/cgroup names it; "" for the whole hierarchy */
 };

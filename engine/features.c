@@ -75,6 +75,7 @@ int engine_check(const struct config *conf, struct text *out)
 	missing += features_format(g, out);
 	controllers_check(conf, g, out);
 	missing += __builtin_popcount(need & ~cg_available(g));
+	cg_remove_new(g); /* who only looks leaves nothing */
 	cg_close(g);
 	return missing;
 }

@@ -281,9 +281,14 @@ other_goes() {
 	[[ $output == *stop_timeout* ]]
 	run "$PORTOD" nosuchcommand
 	[ "$status" = 2 ]
-	run "$PORTOD" --config "$TEST_DIR/portod.conf" check
+	run "$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.cgroup_root=$TEST_CGROUP-look/deep" check
 	[ "$status" -eq 0 ]
 	[[ $output == *'memory'* && $output == *'containers can run here'* ]] || fail "$output"
+	[ -z "$(cgroup_roots "$TEST_CGROUP-look")" ] || fail "portod check leaves $(cgroup_roots "$TEST_CGROUP-look")"
+	"$PORTOD" --set "daemon.cgroup_root=$TEST_CGROUP" check >/dev/null # of a daemon that runs: it stays
+	[ -n "$(cgroup_roots)" ]
+	ct_run looked command=true
+	ct_destroy looked
 	# A second daemon for the same place is told off.
 	run "$PORTOD" --set "daemon.mount=$PORTO_ROOT" --set "daemon.state_dir=$TEST_DIR/none.state" --set daemon.cgroup_root=none start
 	[ "$status" -ne 0 ]
