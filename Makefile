@@ -29,6 +29,7 @@ UNITDIR := $(PREFIX)/lib/systemd/system
 
 FOLDERS := base engine netctl layerstore portofs
 SRC := $(sort $(wildcard $(FOLDERS:=/*.c)))
+STORE_SRC := $(sort $(wildcard layerstore/store/*.c))
 INIT_SRC := $(sort $(wildcard engine/init/*.c))
 BASE_SRC := $(sort $(wildcard base/*.c))
 HELPER_SRC := $(sort $(wildcard scripts/*.c))
@@ -37,11 +38,13 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 DRIVER_SRC := $(sort $(wildcard tests/*.c))
 BATS := $(sort $(wildcard tests/*.bats))
-ALL_C := $(SRC) $(INIT_SRC) $(HELPER_SRC) $(BENCH_SRC) $(DRIVER_SRC) $(sort $(wildcard tests/unit/*.c tests/fuzz/*.c))
-ALL_H := $(sort $(wildcard $(FOLDERS:=/*.h) engine/init/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h))
+ALL_C := $(SRC) $(STORE_SRC) $(INIT_SRC) $(HELPER_SRC) $(BENCH_SRC) $(DRIVER_SRC) $(sort $(wildcard tests/unit/*.c tests/fuzz/*.c))
+ALL_H := $(sort $(wildcard $(FOLDERS:=/*.h) layerstore/store/*.h engine/init/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h))
 
 MAIN := portofs/main.c
 LIB_SRC := $(filter-out $(MAIN),$(SRC))
+STORE_MAIN := layerstore/store/main.c
+STORE_LIB_SRC := $(filter-out $(STORE_MAIN),$(STORE_SRC))
 
 # ---- how it is built ----
 
@@ -49,9 +52,13 @@ LIB_SRC := $(filter-out $(MAIN),$(SRC))
 includes := $(if $(SRC),$(shell sed -n 's/^\#include <\(.*\)>.*/\1/p' $(SRC) | sort -u))
 uses = $(if $(filter $(1),$(includes)),$(2))
 PACKAGES := fuse3 inih $(call uses,netlink/netlink.h,libnl-3.0 libnl-route-3.0) $(call uses,sys/capability.h,libcap) \
-	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd) $(call uses,zstd.h,libzstd) $(call uses,archive.h,libarchive)
+	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+
+# Those of porto-store are its own: the daemon stays small.
+STORE_PACKAGES := libarchive libzstd liblzma zlib libseccomp libcap jansson nettle
+STORE_LIBS := $(shell $(PKG_CONFIG) --libs $(STORE_PACKAGES) 2>/dev/null) -lbz2
 
 CFLAGS ?= -O2 -g
 LDFLAGS ?=
@@ -73,7 +80,7 @@ COMPILE = @mkdir -p $(@D) && echo '  CC    $@' && $(1) $(CPPFLAGS_ALL) $(CFLAGS_
 ARCHIVE = @echo '  AR    $@' && rm -f $@ && ar rcs $@ $^
 LINK = @mkdir -p $(@D) && echo '  LD    $@' && $(1) $(CFLAGS_ALL) $(2) $(LDFLAGS) -o $@ $^ $(3)
 
-PROGRAMS := build/portod build/porto-init build/porto-terminal build/porto-mkdir
+PROGRAMS := build/portod build/porto-init build/porto-terminal build/porto-mkdir build/porto-store
 GENERATED := build/README build/porto.7 build/portod.conf
 DRIVERS := $(DRIVER_SRC:tests/%.c=build/%)
 UNIT := $(UNIT_SRC:%.c=build/release/%)
@@ -86,7 +93,7 @@ BENCH := $(BENCH_SRC:%.c=build/%)
 all: $(PROGRAMS) $(GENERATED)
 
 help:
-	@echo 'all       portod, porto-init, porto-terminal, generated pages, in build/'
+	@echo 'all       portod, porto-init, porto-store, porto-terminal, generated pages, in build/'
 	@echo 'run       all, install, start the daemon on /porto, run the hello container'
 	@echo 'check     lint, unit tests, bats files, and the same in a virtual machine when QEMU is there'
 	@echo 'check-vm  unit tests and bats files in virtual machines with cgroup v2 alone; takes VM_KERNEL=6.1 and BATS'
@@ -133,6 +140,21 @@ build/portod: $(MAIN:%.c=build/release/%.o) build/release/libporto.a
 build/asan/portod: $(MAIN:%.c=build/asan/%.o) build/asan/libporto.a
 	$(call LINK,$(CC),$(SANITIZE) -pie,$(PKG_LIBS))
 
+build/release/libstore.a: $(STORE_LIB_SRC:%.c=build/release/%.o)
+	$(ARCHIVE)
+
+build/asan/libstore.a: $(STORE_LIB_SRC:%.c=build/asan/%.o)
+	$(ARCHIVE)
+
+build/fuzz/libstore.a: $(STORE_LIB_SRC:%.c=build/fuzz/%.o)
+	$(ARCHIVE)
+
+build/porto-store: $(STORE_MAIN:%.c=build/release/%.o) build/release/libstore.a build/release/libporto.a
+	$(call LINK,$(CC),$(HARDEN_LD),$(STORE_LIBS))
+
+build/asan/porto-store: $(STORE_MAIN:%.c=build/asan/%.o) build/asan/libstore.a build/asan/libporto.a
+	$(call LINK,$(CC),$(SANITIZE) -pie,$(STORE_LIBS))
+
 build/porto-init: $(INIT_SRC:%.c=build/init/%.o) build/init/libbase.a
 	$(call LINK,$(CC),$(INIT_LDFLAGS),)
 
@@ -150,22 +172,24 @@ build/porto-terminal: build/release/scripts/terminal.o
 build/porto-mkdir: scripts/mkdir.c Makefile
 	@mkdir -p $(@D) && echo '  LD    $@' && $(CC) -std=gnu17 $(WARNINGS) -Os -fno-pie -fno-stack-protector -static -nostdlib -o $@ $<
 
-build/release/tests/unit/test_%: build/release/tests/unit/test_%.o build/release/libporto.a
-	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
+# Tests of porto-store's parts take its library too; the linker drops what a test has no use for.
+build/release/tests/unit/test_%: build/release/tests/unit/test_%.o build/release/libstore.a build/release/libporto.a
+	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS) $(STORE_LIBS))
 
-build/asan/tests/unit/test_%: build/asan/tests/unit/test_%.o build/asan/libporto.a
-	$(call LINK,$(CC),$(SANITIZE) -pie,$(PKG_LIBS))
+build/asan/tests/unit/test_%: build/asan/tests/unit/test_%.o build/asan/libstore.a build/asan/libporto.a
+	$(call LINK,$(CC),$(SANITIZE) -pie -Wl$(,)--as-needed,$(PKG_LIBS) $(STORE_LIBS))
 
-build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libporto.a
-	$(call LINK,$(CLANG),-fsanitize=fuzzer$(,)address$(,)undefined,$(PKG_LIBS))
+build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libstore.a build/fuzz/libporto.a
+	$(call LINK,$(CLANG),-fsanitize=fuzzer$(,)address$(,)undefined,$(PKG_LIBS) $(STORE_LIBS))
 
 build/bench/%: build/release/bench/%.o
 	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
 
 , := ,
 
--include $(patsubst %.c,build/release/%.d,$(SRC) $(HELPER_SRC) $(BENCH_SRC) $(UNIT_SRC) $(DRIVER_SRC)) \
-	$(patsubst %.c,build/asan/%.d,$(SRC) $(UNIT_SRC)) $(patsubst %.c,build/fuzz/%.d,$(LIB_SRC) $(FUZZ_SRC)) \
+-include $(patsubst %.c,build/release/%.d,$(SRC) $(STORE_SRC) $(HELPER_SRC) $(BENCH_SRC) $(UNIT_SRC) $(DRIVER_SRC)) \
+	$(patsubst %.c,build/asan/%.d,$(SRC) $(STORE_SRC) $(UNIT_SRC)) \
+	$(patsubst %.c,build/fuzz/%.d,$(LIB_SRC) $(STORE_LIB_SRC) $(FUZZ_SRC)) \
 	$(patsubst %.c,build/init/%.d,$(INIT_SRC) $(BASE_SRC))
 
 # ---- pages printed from the property and option tables ----
@@ -199,13 +223,13 @@ check: all $(UNIT) $(DRIVERS) lint
 check-vm: all $(UNIT) $(DRIVERS)
 	@tests/vm/run $(UNIT) $(BATS)
 
-asan: build/asan/portod $(ASAN_LINKS) $(GENERATED) $(UNIT_ASAN)
+asan: build/asan/portod build/asan/porto-store $(ASAN_LINKS) $(GENERATED) $(UNIT_ASAN)
 	@tests/run --build build/asan $(UNIT_ASAN) $(BATS)
 
 fuzz: $(FUZZ)
 	@tests/fuzz/run $(or $(TIME),20) $(FUZZ)
 
-bench: all $(BENCH)
+bench: all $(BENCH) build/vol_driver
 	@bench/run
 
 # ---- habits ----
@@ -227,7 +251,7 @@ CPPCHECK := cppcheck --quiet --std=c11 --enable=warning,portability,performance 
 	-DFUSE_USE_VERSION=35 -I.
 
 lint: $(TIDY) headers layers
-	@$(CPPCHECK) -j$$(nproc) $(SRC) $(INIT_SRC) $(HELPER_SRC) $(BENCH_SRC) $(DRIVER_SRC)
+	@$(CPPCHECK) -j$$(nproc) $(SRC) $(STORE_SRC) $(INIT_SRC) $(HELPER_SRC) $(BENCH_SRC) $(DRIVER_SRC)
 	@shellcheck --external-sources $(SHELL_SCRIPTS)
 	@$(if $(BATS),shellcheck --external-sources --exclude=SC2016 --shell=bats $(BATS))
 	@out=$$(for page in docs/*.8 build/porto.7; do [ ! -e $$page ] || groff -mandoc -Tutf8 -ww -z $$page 2>&1; done); \
@@ -246,6 +270,7 @@ format:
 # ---- installing ----
 
 INSTALLED = $(SBINDIR)/portod $(BINDIR)/portoctl $(LIBEXECDIR)/porto-init $(LIBEXECDIR)/porto-terminal $(LIBEXECDIR)/porto-mkdir \
+	$(LIBEXECDIR)/porto-store $(BINDIR)/download-docker-image \
 	$(patsubst scripts/lib/%,$(LIBEXECDIR)/%,$(wildcard scripts/lib/*.sh)) \
 	$(DATADIR)/porto/README $(DATADIR)/porto/portod.conf $(DATADIR)/man/man8/portod.8 $(DATADIR)/man/man8/portoctl.8 $(DATADIR)/man/man7/porto.7 \
 	$(DATADIR)/bash-completion/completions/portoctl $(UNITDIR)/portod.service
@@ -257,6 +282,8 @@ install: all
 	install -D -m 755 build/porto-init $(DESTDIR)$(LIBEXECDIR)/porto-init
 	install -D -m 755 build/porto-terminal $(DESTDIR)$(LIBEXECDIR)/porto-terminal
 	install -D -m 755 build/porto-mkdir $(DESTDIR)$(LIBEXECDIR)/porto-mkdir
+	install -D -m 755 build/porto-store $(DESTDIR)$(LIBEXECDIR)/porto-store
+	install -D -m 755 scripts/download-docker-image $(DESTDIR)$(BINDIR)/download-docker-image
 	install -m 644 scripts/lib/*.sh $(DESTDIR)$(LIBEXECDIR)
 	install -D -m 644 build/README $(DESTDIR)$(DATADIR)/porto/README
 	install -D -m 644 build/portod.conf $(DESTDIR)$(DATADIR)/porto/portod.conf
