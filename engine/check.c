@@ -11,6 +11,7 @@
 #include "engine/fsm.h"
 #include "engine/hooks.h"
 #include "engine/taken.h"
+#include "engine/vol.h"
 
 #define COMMAND_MAX 131072u
 #define PRIVATE_MAX 4096u
@@ -169,9 +170,9 @@ int check_root(struct change *c)
 		return err_set(c->err, ERR_Permission, "root: '%s': must not begin with ..", c->text);
 	if (c->text[0] != '/')
 		return invalid(c, "expected an absolute path");
-	if (strcmp(c->text, "/") == 0)
-		return 0;
-	return check_root_owner(c);
+	if (strcmp(c->text, c->ct->val[PROP_root].s) != 0 && vol_is_mounted_in(c->ct))
+		return err_set(c->err, ERR_Busy, "root: volumes are linked below it");
+	return strcmp(c->text, "/") == 0 ? 0 : check_root_owner(c);
 }
 
 static const char *const bind_flags[] = { "ro",   "rw",     "rec",     "dev",        "nodev",    "suid",    "nosuid",

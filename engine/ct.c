@@ -222,6 +222,22 @@ struct ct *ct_find_name(struct engine *e, const char *name)
 	return ct;
 }
 
+struct ct *ct_find_seen(struct engine *e, struct ct *home, const char *name)
+{
+	autotext struct text full = {};
+
+	if (strcmp(name, "self") == 0)
+		return home;
+	if (strncmp(name, "self/", 5) == 0) {
+		if (!ct_is_root(home))
+			text_addf(&full, "%s/", home->name);
+		text_add(&full, name + 5);
+	} else {
+		text_add(&full, strncmp(name, "/porto/", 7) == 0 ? name + 7 : strcmp(name, "/porto") == 0 ? "/" : name);
+	}
+	return ct_find_name(e, text_str(&full));
+}
+
 struct ct *ct_child(struct ct *parent, const char *base)
 {
 	char name[NAME_MAX_TOTAL];

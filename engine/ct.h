@@ -187,6 +187,7 @@ struct io_seen {
 };
 
 #define CT_HASH 4096u
+#define VOL_HASH 1024u
 #define LAST_ERRORS 64u
 #define UNDOS 16u
 
@@ -223,6 +224,13 @@ struct engine {
 	struct last_error { uid_t uid; pid_t pid; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
 	struct undo { uint32_t ct; uint64_t cookie; struct snapshot before; } undo[UNDOS]; /* cookie 0: free */
 	unsigned undo_next;
+	const struct engine_cred *reader; /* who reads a property now; NULL: the daemon itself */
+	struct vol *vols, *last_vol; /* by ascending id */
+	struct vol *vol_by_id[VOL_HASH];
+	size_t vol_count;
+	uint32_t vol_next;    /* id of the next one */
+	int vol_fd;           /* the state directory's vol/ */
+	struct store *store;  /* layers and storages: layer.h */
 	struct io_seen io_seen;
 	uint64_t round, rounds; /* of reading counters (metrics.c): the present one, 0: none; and how many there were */
 	struct counters { uint64_t created, started, start_failed, destroyed, died, oom, respawned, errors; } counters;
@@ -266,6 +274,8 @@ int ct_new(struct engine *e, struct ct *parent, const char *base, uint32_t id, s
 void ct_free(struct ct *ct);
 struct ct *ct_find(struct engine *e, uint32_t id);         /* in the tree or dying; NULL */
 struct ct *ct_find_name(struct engine *e, const char *name); /* full name, "/" for the host; NULL */
+/* As somebody who lives in home writes it: also self, self/a, /porto/a; NULL */
+struct ct *ct_find_seen(struct engine *e, struct ct *home, const char *name);
 struct ct *ct_child(struct ct *parent, const char *base);
 /* The task whose end is awaited, by pid and start time. */
 void ct_pid_remember(struct ct *ct);
@@ -298,12 +308,14 @@ unsigned controllers_default(const struct config *conf, const struct cgroups *g)
 void controllers_check(const struct config *conf, const struct cgroups *g, struct text *out);
 
 /* features.c */
-int features_format(struct cgroups *g, struct text *out);
+int features_format(const struct config *conf, struct cgroups *g, struct text *out);
 void cg_list_foreign(struct engine *e, struct text *out); /* cgroups below our root that no container owns */
 /* daemon.c */
 void properties_format(struct text *out);
 
 extern char engine_readme_path[]; /* beside the running binary; "" if none */
+/* One of our programs: beside the running binary, or in the libexec directory. Caller frees; NULL: no memory. */
+char *program_path(const char *name);
 
 /* What `.porto/error` says to this reader: the last error of its own process (a shell that looks why its echo was refused
  * must not see another's), else the last one of its user; "" if none. */

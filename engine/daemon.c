@@ -8,7 +8,10 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "engine/cred.h"
+#include "engine/dirs.h"
+#include "engine/eventlog.h"
 #include "engine/hooks.h"
+#include "engine/layer.h"
 #include "engine/save.h"
 #include "engine/wait.h"
 
@@ -16,20 +19,20 @@
 #define PORTO_VERSION "0.1"
 #endif
 
-static int read_version(const struct daemon_call *c, struct text *out)
+static int read_version(const struct file_call *c, struct text *out)
 {
 	(void)c;
 	text_add(out, PORTO_VERSION "\n");
 	return 0;
 }
 
-static int read_config(const struct daemon_call *c, struct text *out)
+static int read_config(const struct file_call *c, struct text *out)
 {
 	config_format(c->e->conf, out);
 	return 0;
 }
 
-static int read_containers(const struct daemon_call *c, struct text *out)
+static int read_containers(const struct file_call *c, struct text *out)
 {
 	for (struct ct *ct = ct_next(c->e->root, NULL); ct != NULL; ct = ct_next(c->e->root, ct))
 		text_addf(out, "%s\t%s\t%llu\t%u\n", ct->name, ct_state_names[ct->state],
@@ -37,7 +40,7 @@ static int read_containers(const struct daemon_call *c, struct text *out)
 	return 0;
 }
 
-static int read_destroying(const struct daemon_call *c, struct text *out)
+static int read_destroying(const struct file_call *c, struct text *out)
 {
 	for (const struct ct *ct = c->e->dying; ct != NULL; ct = ct->next)
 		text_addf(out, "%s\n", ct->name);
@@ -46,7 +49,7 @@ static int read_destroying(const struct daemon_call *c, struct text *out)
 	return 0;
 }
 
-static int read_uid_error(const struct daemon_call *c, struct text *out)
+static int read_uid_error(const struct file_call *c, struct text *out)
 {
 	const char *text = engine_last_error(c->e, c->who);
 
@@ -55,12 +58,12 @@ static int read_uid_error(const struct daemon_call *c, struct text *out)
 	return 0;
 }
 
-static int read_features(const struct daemon_call *c, struct text *out)
+static int read_features(const struct file_call *c, struct text *out)
 {
-	return features_format(c->e->cgroups, out) < 0 ? text_ok(out) : 0;
+	return features_format(c->e->conf, c->e->cgroups, out) < 0 ? text_ok(out) : 0;
 }
 
-static int read_find(const struct daemon_call *c, struct text *out)
+static int read_find(const struct file_call *c, struct text *out)
 {
 	char comm[64] = "", want[64] = "", path[64];
 	int pid = 0, n;
@@ -87,7 +90,7 @@ static bool is_remains(const struct engine *e, unsigned id)
 }
 
 /* Records, status files and cgroups that belong to nobody. */
-static int read_leaks(const struct daemon_call *c, struct text *out)
+static int read_leaks(const struct file_call *c, struct text *out)
 {
 	struct engine *e = c->e;
 	autoclose int fd = openat(e->ct_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -105,18 +108,20 @@ static int read_leaks(const struct daemon_call *c, struct text *out)
 			text_addf(out, "file %s/ct/%s\n", e->conf->daemon_state_dir, de->d_name);
 	}
 	closedir(d);
+	vol_list_leaks(e, out);
+	store_list_leaks(e, out);
 	cg_list_foreign(e, out);
 	return 0;
 }
 
-static int read_log_level(const struct daemon_call *c, struct text *out)
+static int read_log_level(const struct file_call *c, struct text *out)
 {
 	(void)c;
 	text_addf(out, "%s\n", log_level_name(log_level_max));
 	return 0;
 }
 
-static int write_log_level(const struct daemon_call *c, const char *text)
+static int write_log_level(const struct file_call *c, const char *text)
 {
 	enum log_level level;
 
@@ -145,14 +150,14 @@ void properties_format(struct text *out)
 	}
 }
 
-static int read_properties(const struct daemon_call *c, struct text *out)
+static int read_properties(const struct file_call *c, struct text *out)
 {
 	(void)c;
 	properties_format(out);
 	return 0;
 }
 
-static int read_daemon_stat(const struct daemon_call *c, struct text *out)
+static int read_daemon_stat(const struct file_call *c, struct text *out)
 {
 	const struct engine *e = c->e;
 	const struct {
@@ -160,6 +165,7 @@ static int read_daemon_stat(const struct daemon_call *c, struct text *out)
 		uint64_t value;
 	} rows[] = {
 		{ "containers", e->count },
+		{ "volumes", e->vol_count },
 		{ "created", e->counters.created },
 		{ "started", e->counters.started },
 		{ "start_failed", e->counters.start_failed },
@@ -179,16 +185,65 @@ static int read_daemon_stat(const struct daemon_call *c, struct text *out)
 	return 0;
 }
 
-static int read_wait_any(const struct daemon_call *c, struct text *out)
+static int read_wait_any(const struct file_call *c, struct text *out)
 {
 	if (c->key == NULL)
 		return err_set(c->err, ERR_InvalidValue, "wait: expected wait[NAME;...]");
 	return wait_any(c->e, c->who, c->cookie, c->key, out, c->err);
 }
 
-const struct daemon_row daemon_rows[DAEMON_FILES] = {
+const struct file_row daemon_rows[DAEMON_FILES] = {
 #define DFILE(id, fl, rd, wr, hlp) \
 	[DAEMON_##id] = { .name = #id, .flags = (fl), .read = (rd), .write = (wr), .help = (hlp) },
 #include "engine/daemon.def"
 #undef DFILE
+};
+
+static int find_name(const char *name, int *file, size_t *key)
+{
+	if (strncmp(name, "events?since=", 13) != 0)
+		return -ENOENT;
+	*file = DAEMON_events;
+	*key = 13;
+	return 0;
+}
+
+static int attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret)
+{
+	(void)n;
+	ret->mtime = ret->ctime = e->root->creation_wall;
+	return 0;
+}
+
+static int check_writer(const struct dir_call *c)
+{
+	return c->as->uid == 0 ? 0 : err_set(c->err, ERR_Permission, "only root may write here");
+}
+
+static int stream_base(struct engine *e, const struct engine_node *n, uint64_t *base)
+{
+	return event_base(e, n->key, base);
+}
+
+static uint64_t stream_end(struct engine *e, const struct engine_node *n)
+{
+	(void)n;
+	return event_end(e);
+}
+
+static ssize_t read_stream(const struct file_call *c, char *buf, size_t size, uint64_t off)
+{
+	return event_pread(c->e, c->cookie, buf, size, off);
+}
+
+const struct dir_ops daemon_dir = {
+	.rows = daemon_rows,
+	.count = DAEMON_FILES,
+	.find_name = find_name,
+	.attr = attr,
+	.check_writer = check_writer,
+	.stream_base = stream_base,
+	.stream_end = stream_end,
+	.pread = read_stream,
+	.cancel = event_cancel,
 };

@@ -14,8 +14,10 @@
 #include "base/path.h"
 #include "engine/cred.h"
 #include "engine/ct.h"
+#include "engine/dirs.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/layer.h"
 #include "engine/run.h"
 #include "engine/save.h"
 #include "engine/ulimit.h"
@@ -37,25 +39,29 @@ static void program_dir(char buf[PATH_MAX])
 		strrchr(buf, '/')[1] = '\0';
 }
 
-static int find_init(const struct config *conf)
+char *program_path(const char *name)
 {
-	char dir[PATH_MAX], path[PATH_MAX + 64];
-	const char *const places[] = { "porto-init", "../porto-init", "../libexec/porto/porto-init" };
-	int fd;
+	static const char *const places[] = { "", "../", "../libexec/porto/" };
+	char dir[PATH_MAX], *path = NULL;
 
-	if (conf->daemon_init_path[0] != '\0') {
-		fd = open(conf->daemon_init_path, O_RDONLY | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
 	program_dir(dir);
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		snprintf(path, sizeof(path), "%s%s", dir, places[i]);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
+		if (asprintf(&path, "%s%s%s", dir, places[i], name) < 0)
+			return NULL;
+		if (access(path, X_OK) == 0)
+			return path;
+		free(path);
 	}
-	fd = open("/usr/libexec/porto/porto-init", O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return asprintf(&path, "/usr/libexec/porto/%s", name) < 0 ? NULL : path;
+}
+
+static int find_init(const struct config *conf)
+{
+	autofree char *found = conf->daemon_init_path[0] == '\0' ? program_path("porto-init") : NULL;
+	const char *path = found != NULL ? found : conf->daemon_init_path;
+	int fd = path[0] != '\0' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+	return fd < 0 ? -(path[0] != '\0' ? errno : ENOMEM) : fd;
 }
 
 /* A sealed copy: a container's root, who sees it as /proc/1/exe, can't write to it (CVE-2019-5736). */
@@ -136,9 +142,17 @@ static int set_up(struct engine *e, struct err *err)
 	e->root->cg.own = cg_available(e->cgroups);
 	e->root->creation_wall = (int64_t)(clock_wall() / 1000000000u);
 	r = event_open(e, err);
-	if (r < 0)
-		return r;
-	return restore_all(e, err);
+	if (r == 0)
+		r = vol_save_open(e, err);
+	if (r == 0)
+		r = store_open(e, err);
+	if (r == 0)
+		r = restore_all(e, err);
+	if (r == 0)
+		r = vol_restore(e, err);
+	if (r == 0)
+		r = store_restore(e, err);
+	return r;
 }
 
 int engine_new(struct loop *loop, const struct config *conf, const struct engine_events *events, void *arg,
@@ -153,6 +167,7 @@ int engine_new(struct loop *loop, const struct config *conf, const struct engine
 	e->conf = conf;
 	e->events = events;
 	e->events_arg = arg;
+	e->vol_fd = -1;
 	e->state_fd = e->ct_fd = e->work_fd = e->init_fd = -1;
 	e->next_id = e->reserved_id = FIRST_ID;
 	ulimit_raise_files(e);
@@ -176,6 +191,8 @@ void engine_free(struct engine *e)
 	if (e == NULL)
 		return;
 	wait_free(e);
+	store_close(e);
+	vol_save_close(e);
 	while (e->root != NULL && e->root->children != NULL) {
 		struct ct *leaf = e->root->children;
 
@@ -231,6 +248,10 @@ void engine_note_error(struct engine *e, const struct engine_cred *who, const st
 	if (err == NULL || err->kind == ERR_Success)
 		return;
 	e->counters.errors++;
+	if (n != NULL && (n->dir == DIR_VOLUME || n->dir == DIR_LINKS) && vol_find(e, n->ct) != NULL)
+		vol_note_error(vol_find(e, n->ct), err);
+	if (n != NULL && (n->dir == DIR_LAYER || n->dir == DIR_STORAGE || n->dir == DIR_META) && item_find(e, n->ct) != NULL)
+		item_note_error(e, item_find(e, n->ct), err);
 	text_addf(&line, "%d %s", (int)err->kind, err_format(err, text, sizeof(text)));
 	for (char *p = line.p; p != NULL && *p != '\0'; p++)
 		if (*p == '\n')
@@ -268,41 +289,45 @@ static int refused(struct engine *e, const struct engine_cred *who, uint32_t ct,
 
 /* ---- the tree ---- */
 
-int engine_lookup(struct engine *e, uint32_t parent, const char *name, uint32_t *id)
+int engine_lookup(struct engine *e, const struct engine_node *parent, const char *name, enum engine_dir *dir, uint32_t *id)
 {
-	struct ct *up = ct_find(e, parent), *ct;
+	const struct dir_ops *ops = dir_ops(parent->dir);
+	struct ct *up, *ct;
 
+	if (ops != NULL)
+		return ops->lookup != NULL ? ops->lookup(e, parent, name, dir, id) : -ENOENT;
+	up = ct_find(e, parent->ct);
 	if (up == NULL || up->destroying)
 		return -ENOENT;
 	ct = ct_child(up, name);
 	if (ct == NULL)
 		return -ENOENT;
+	*dir = DIR_CT;
 	*id = ct->id;
 	return 0;
 }
 
-uint32_t engine_next_child(struct engine *e, uint32_t parent, uint32_t after, const char **name)
+bool engine_next_child(struct engine *e, const struct engine_node *parent, struct engine_child *child)
 {
-	struct ct *up = ct_find(e, parent), *ct = NULL, *last = after != 0 ? ct_find(e, after) : NULL;
+	const struct dir_ops *ops = dir_ops(parent->dir);
+	struct ct *up, *ct = NULL, *last;
 
+	child->is_file = false;
+	if (ops != NULL)
+		return ops->next_child != NULL && ops->next_child(e, parent, child);
+	up = ct_find(e, parent->ct);
 	if (up == NULL || up->destroying)
-		return 0;
+		return false;
+	last = child->number != 0 ? ct_find(e, (uint32_t)child->number) : NULL;
 	if (last != NULL && last->parent == up)
 		ct = last->next;
 	else
-		for (ct = up->children; ct != NULL && ct->id <= after;)
+		for (ct = up->children; ct != NULL && ct->id <= child->number;)
 			ct = ct->next;
 	if (ct == NULL)
-		return 0;
-	*name = ct->base;
-	return ct->id;
-}
-
-bool engine_exists(struct engine *e, uint32_t id)
-{
-	struct ct *ct = ct_find(e, id);
-
-	return ct != NULL && !ct->destroying;
+		return false;
+	*child = (struct engine_child){ .number = ct->id, .name = ct->base, .dir = DIR_CT, .id = ct->id };
+	return true;
 }
 
 uint32_t engine_parent(struct engine *e, uint32_t id)
@@ -374,16 +399,62 @@ static int check_new(struct engine *e, struct ct *up, const struct engine_cred *
 	return 0;
 }
 
-int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t parent, const char *name,
-		 uint32_t *id, struct err *err)
+/* A change to a directory that is not a container's. */
+static int change_dir(struct dir_call *c, int (*change)(const struct dir_call *c))
 {
-	struct ct *up = ct_find(e, parent), *ct = NULL, *home;
+	uint32_t id;
+	int r;
+
+	if (replayed(c->e, c->cookie, &id, &r))
+		return r;
+	if (change == NULL)
+		return err_set_no(c->err, ERR_Permission, EPERM, "nothing can be changed here");
+	cred_effective(c->e, c->who, &c->effective, &c->home);
+	c->as = &c->effective;
+	r = cred_check_access(c->e, c->who, c->err);
+	if (r == 0)
+		r = change(c);
+	if (r < 0)
+		engine_note_error(c->e, c->who, c->node, c->err);
+	return r;
+}
+
+static int make_in_dir(struct dir_call *c, struct engine_child *made)
+{
+	const struct dir_ops *ops = dir_ops(c->node->dir);
+	int r;
+
+	if (ops->make == NULL)
+		return err_set_no(c->err, ERR_Permission, EPERM, "nothing can be made here");
+	/* done before, by a worker that died: then it is there */
+	if (replayed(c->e, c->cookie, &made->id, &r) && r == 0 &&
+	    engine_lookup(c->e, c->node, c->name, &made->dir, &made->id) == 0)
+		return 0;
+	cred_effective(c->e, c->who, &c->effective, &c->home);
+	c->as = &c->effective;
+	r = cred_check_access(c->e, c->who, c->err);
+	if (r == 0)
+		r = ops->make(c, made);
+	if (r < 0)
+		engine_note_error(c->e, c->who, c->node, c->err);
+	return r;
+}
+
+int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *parent,
+		 const char *name, struct engine_child *made, struct err *err)
+{
+	struct dir_call c = { .e = e, .who = who, .cookie = cookie, .node = parent, .name = name, .err = err };
+	struct ct *up, *ct = NULL, *home;
 	struct engine_cred as;
 	int r;
 
-	if (up == NULL || up->destroying)
+	if (!engine_exists(e, parent))
 		return err_set(err, ERR_ContainerDoesNotExist, "the parent container is gone");
-	if (replayed(e, cookie, id, &r) && r == 0 && engine_exists(e, *id))
+	if (parent->dir != DIR_CT)
+		return make_in_dir(&c, made);
+	up = ct_find(e, parent->ct);
+	made->dir = DIR_CT;
+	if (replayed(e, cookie, &made->id, &r) && r == 0 && ct_find(e, made->id) != NULL)
 		return 0;
 	cred_effective(e, who, &as, &home);
 	r = cred_check_access(e, who, err);
@@ -394,23 +465,28 @@ int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	if (r == 0)
 		r = make_child(e, &as, up, name, cookie, &ct, err);
 	if (r < 0)
-		return refused(e, who, parent, r, err);
+		return refused(e, who, up->id, r, err);
 	e->counters.created++;
 	event_log(e, "created", ct->name, NULL);
-	*id = ct->id;
+	made->id = ct->id;
 	return 0;
 }
 
-int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t parent, const char *name,
-		 struct err *err)
+int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *parent,
+		 const char *name, struct err *err)
 {
-	struct ct *up = ct_find(e, parent), *ct, *home;
+	const struct dir_ops *ops = dir_ops(parent->dir);
+	struct dir_call c = { .e = e, .who = who, .cookie = cookie, .node = parent, .name = name, .err = err };
+	struct ct *up, *ct, *home;
 	struct engine_cred as;
 	uint32_t id;
 	int r;
 
+	if (ops != NULL)
+		return change_dir(&c, ops->remove);
 	if (replayed(e, cookie, &id, &r))
 		return r;
+	up = ct_find(e, parent->ct);
 	ct = up != NULL && !up->destroying ? ct_child(up, name) : NULL;
 	if (ct == NULL)
 		return err_set(err, ERR_ContainerDoesNotExist, "container %.100s does not exist", name);
@@ -426,6 +502,17 @@ int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	return 0;
 }
 
+int engine_unlink(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *dir,
+		  const char *name, struct err *err)
+{
+	const struct dir_ops *ops = dir_ops(dir->dir);
+	struct dir_call c = { .e = e, .who = who, .cookie = cookie, .node = dir, .name = name, .err = err };
+
+	if (ops == NULL || ops->unlink == NULL)
+		return -EPERM;
+	return change_dir(&c, ops->unlink);
+}
+
 static int change_number(struct ct *ct, const struct engine_cred *who, int prop, unsigned number, struct err *err)
 {
 	char text[16];
@@ -435,16 +522,40 @@ static int change_number(struct ct *ct, const struct engine_cred *who, int prop,
 	return prop_change(&c);
 }
 
-/* The same as writing owner_user and owner_group, in one step. */
-int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t id, uid_t uid, gid_t gid,
-		 struct err *err)
+static int chown_in_dir(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n, uid_t uid,
+			gid_t gid, struct err *err)
 {
-	struct ct *ct = ct_find(e, id), *home;
-	autosaved struct snapshot before = {};
-	struct engine_cred as;
-	uint32_t old;
+	struct dir_call c = { .e = e, .who = who, .cookie = cookie, .node = n, .err = err };
+	const struct dir_ops *ops = dir_ops(n->dir);
+	uint32_t id;
 	int r;
 
+	if (ops->chown == NULL)
+		return -EPERM;
+	if (replayed(e, cookie, &id, &r))
+		return r;
+	cred_effective(e, who, &c.effective, &c.home);
+	c.as = &c.effective;
+	r = cred_check_access(e, who, err);
+	if (r == 0)
+		r = ops->chown(&c, uid, gid);
+	if (r < 0)
+		engine_note_error(e, who, n, err);
+	return r;
+}
+
+/* The same as writing owner_user and owner_group, in one step. */
+int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n, uid_t uid,
+		 gid_t gid, struct err *err)
+{
+	struct ct *ct = n->dir == DIR_CT ? ct_find(e, n->ct) : NULL, *home;
+	autosaved struct snapshot before = {};
+	struct engine_cred as;
+	uint32_t id = n->ct, old;
+	int r;
+
+	if (n->dir != DIR_CT)
+		return chown_in_dir(e, who, cookie, n, uid, gid, err);
 	if (ct == NULL || ct->destroying)
 		return err_set(err, ERR_ContainerDoesNotExist, "the container is gone");
 	if (replayed(e, cookie, &old, &r))
@@ -469,8 +580,11 @@ int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cooki
 
 void engine_cancel(struct engine *e, uint64_t cookie)
 {
-	if (!fsm_cancel(e, cookie) && !wait_cancel(e, cookie))
-		(void)event_cancel(e, cookie);
+	if (fsm_cancel(e, cookie) || wait_cancel(e, cookie))
+		return;
+	for (enum engine_dir dir = 0; dir < ENGINE_DIRS; dir++)
+		if (dir_ops(dir) != NULL && dir_ops(dir)->cancel != NULL && dir_ops(dir)->cancel(e, cookie))
+			return;
 }
 
 bool engine_is_freezing(struct engine *e, pid_t pid)
@@ -520,6 +634,7 @@ int engine_forget(const struct config *conf)
 	int r = cg_open(conf->daemon_cgroup_root, conf->daemon_cgroup_v2, &g, NULL);
 
 	if (r == 0) {
+		store_memory_end(g);
 		r = cg_remove_root(g);
 		cg_close(g);
 	}

@@ -26,8 +26,14 @@ struct config;
 #define ENGINE_ROOT 1u  /* the id of the host, container "/" */
 #define ENGINE_PENDING 1
 
-/* The directories the tree is made of. DIR_DAEMON is `.porto`; volumes, layers and storages will join here. */
-enum engine_dir { DIR_CT, DIR_DAEMON, ENGINE_DIRS };
+/*
+ * The directories the tree is made of: a container's; in it `.porto`, `.volumes`, `.layers`, `.storages`, `.images`; in those a
+ * directory for each volume, layer, storage and image, in a volume's its `links`.
+ */
+enum engine_dir {
+	DIR_CT, DIR_DAEMON, DIR_VOLUMES, DIR_VOLUME, DIR_LINKS, DIR_LAYERS, DIR_LAYER, DIR_STORAGES, DIR_STORAGE, DIR_META,
+	DIR_IMAGES, DIR_IMAGE, ENGINE_DIRS
+};
 
 enum engine_file_flag {
 	FILE_READ = 1 << 0,
@@ -41,6 +47,10 @@ enum engine_file_flag {
 	FILE_LARGE = 1 << 8,  /* may exceed one read: take a snapshot for the handle (spec, stat, metrics, README...) */
 	FILE_ROOT = 1 << 9,   /* only in /porto itself: README */
 	FILE_NOT_ROOT = 1 << 10, /* not in /porto itself: weak, wait ... */
+	FILE_ANSWER = 1 << 11, /* a read answers what the same descriptor has written, and counts from its end (engine_stream_base);
+				  engine_close says that the descriptor is gone */
+	FILE_PIPE = 1 << 12, /* bytes in order by one descriptor, which reads or writes: engine_pread and engine_write get its handle and
+				offsets from its own beginning; engine_close says that it is gone */
 };
 
 struct engine_file {
@@ -95,38 +105,54 @@ int engine_file_find(enum engine_dir dir, const char *name); /* number or -ENOEN
  */
 int engine_name(enum engine_dir dir, const char *name, int *file, size_t *key);
 
-/* A child container by name; 0 and its id, or -ENOENT. */
-int engine_lookup(struct engine *e, uint32_t parent, const char *name, uint32_t *id);
-/* The child with the smallest id above after (0 to begin); 0 when there is none. *name is good until the next call. */
-uint32_t engine_next_child(struct engine *e, uint32_t parent, uint32_t after, const char **name);
-bool engine_exists(struct engine *e, uint32_t ct);
+/* What a file or directory is. */
+struct engine_node {
+	enum engine_dir dir;
+	uint32_t ct;     /* the id of whose directory it is: of a container, volume, layer or storage; 0 for DIR_DAEMON */
+	uint32_t view;   /* the container in whose directory it is seen */
+	int file;        /* -1: the directory itself */
+	const char *key; /* NULL: none */
+	uint64_t handle; /* of an open file; 0: none */
+};
+
+/* Something users made that stands in a directory. */
+struct engine_child {
+	uint64_t number;     /* ascending in the order of listing, 0 to begin */
+	const char *name;    /* good until the next call */
+	bool is_file;        /* a link of a volume; else a directory: */
+	enum engine_dir dir;
+	uint32_t id;
+};
+
+/* A child's directory by name; 0, or -ENOENT. */
+int engine_lookup(struct engine *e, const struct engine_node *parent, const char *name, enum engine_dir *dir, uint32_t *id);
+/* The child after child->number; false when there is none. */
+bool engine_next_child(struct engine *e, const struct engine_node *parent, struct engine_child *child);
+/* Is the directory that n is, or is in, still there? */
+bool engine_exists(struct engine *e, const struct engine_node *n);
 /* The parent's id; 0 for the root or a container that is gone. */
 uint32_t engine_parent(struct engine *e, uint32_t ct);
 
 /* file -1: the directory itself. Never blocks, never reads the kernel except fstat of a stream. -ENOENT when gone. */
-int engine_attr(struct engine *e, enum engine_dir dir, uint32_t ct, int file, struct engine_attr *ret);
+int engine_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret);
 
 /* The caller's container relative to /porto for the link `self`: "." on the host, "a/b" inside. */
 int engine_self(struct engine *e, const struct engine_cred *who, struct text *out);
 
 /* ---- changes; all remember cookie ---- */
 
-int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t parent, const char *name,
-		 uint32_t *id, struct err *err);
-int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t parent, const char *name,
-		 struct err *err);
+int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *parent,
+		 const char *name, struct engine_child *made, struct err *err);
+int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *parent,
+		 const char *name, struct err *err);
+/* A link of a volume. -EPERM for all other files. */
+int engine_unlink(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *dir,
+		  const char *name, struct err *err);
 /* uid or gid (uint32_t)-1: keep. */
-int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cookie, uint32_t ct, uid_t uid, gid_t gid,
-		 struct err *err);
+int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n, uid_t uid,
+		 gid_t gid, struct err *err);
 
 /* ---- files ---- */
-
-struct engine_node {
-	enum engine_dir dir;
-	uint32_t ct;     /* 0 for DIR_DAEMON */
-	int file;
-	const char *key; /* NULL: none */
-};
 
 /*
  * May this caller open it for writing (when write) at all? Checked once, at open. On success *as is who the opener
@@ -159,6 +185,7 @@ ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t c
 struct engine_value {
 	const char *buf;
 	size_t len;
+	uint64_t off;      /* of the write, for FILE_STREAM */
 	bool append;
 	uint64_t extends;
 };
@@ -176,6 +203,9 @@ int engine_poll(struct engine *e, uint32_t ct, int file, bool on);
  * else has changed the container since.
  */
 void engine_take_back(struct engine *e, uint64_t cookie, const struct engine_node *n, uint64_t extends, int result);
+
+/* FILE_ANSWER: the descriptor n->handle has been closed; remembers cookie. */
+void engine_close(struct engine *e, uint64_t cookie, const struct engine_node *n);
 
 /* Puts a sentence into the container's `error` (unless n is NULL) and `.porto/error`: for refusals made in portofs. */
 void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err);
@@ -203,7 +233,7 @@ int engine_check(const struct config *conf, struct text *out);
 int engine_forget(const struct config *conf);
 
 /* The property table for people and machines: how "readme" (part of mnt/README), "man" (roff for porto(7)) or "tsv"
- * (name, access, writable in, default, help; tab separated: completion, portoctl help). -EINVAL for another word. */
+ * (name, access, writable in, default, help; tab separated: completion, portoctl help), "volumes" (the same of volumes). -EINVAL for another word. */
 int engine_help(const char *how, struct text *out);
 
 #endif

@@ -1,12 +1,12 @@
 /* The files of the tree, as portofs sees them: tables, names, attributes, reads and writes. */
+#include <assert.h>
 #include <sys/stat.h>
 
 #include "base/names.h"
 #include "engine/cred.h"
 #include "engine/ct.h"
-#include "engine/daemon.h"
+#include "engine/dirs.h"
 #include "engine/engine.h"
-#include "engine/eventlog.h"
 #include "engine/fsm.h"
 #include "engine/hooks.h"
 #include "engine/output.h"
@@ -36,27 +36,53 @@ static unsigned file_flags(const struct prop *p)
 	return f;
 }
 
+const struct dir_ops *dir_ops(enum engine_dir dir)
+{
+	static const struct dir_ops *const all[ENGINE_DIRS] = {
+		[DIR_DAEMON] = &daemon_dir,
+		[DIR_VOLUMES] = &volumes_dir,
+		[DIR_VOLUME] = &volume_dir,
+		[DIR_LINKS] = &links_dir,
+		[DIR_LAYERS] = &layers_dir,
+		[DIR_LAYER] = &layer_dir,
+		[DIR_STORAGES] = &storages_dir,
+		[DIR_STORAGE] = &storage_dir,
+		[DIR_META] = &meta_dir,
+		[DIR_IMAGES] = &images_dir,
+		[DIR_IMAGE] = &image_dir,
+	};
+
+	return all[dir];
+}
+
+#define ROWS_MAX 64
+
 size_t engine_files(enum engine_dir dir, const struct engine_file **ret)
 {
-	static struct engine_file ct_files[PROP_COUNT], daemon_files[DAEMON_FILES];
+	static struct engine_file ct_files[PROP_COUNT], files[ENGINE_DIRS][ROWS_MAX];
+	const struct dir_ops *ops = dir_ops(dir);
 
-	if (ct_files[0].name == NULL) {
+	if (ct_files[0].name == NULL)
 		for (int i = 0; i < PROP_COUNT; i++)
 			ct_files[i] = (struct engine_file){ .name = props[i].name, .flags = file_flags(&props[i]) };
-		for (int i = 0; i < DAEMON_FILES; i++)
-			daemon_files[i] = (struct engine_file){ .name = daemon_rows[i].name, .flags = daemon_rows[i].flags };
-	}
-	*ret = dir == DIR_CT ? ct_files : daemon_files;
-	return dir == DIR_CT ? PROP_COUNT : DAEMON_FILES;
+	*ret = ops != NULL ? files[dir] : ct_files;
+	if (ops == NULL)
+		return PROP_COUNT;
+	assert(ops->count <= ROWS_MAX);
+	for (size_t i = 0; i < ops->count; i++)
+		files[dir][i] = (struct engine_file){ .name = ops->rows[i].name, .flags = ops->rows[i].flags };
+	return ops->count;
 }
 
 int engine_file_find(enum engine_dir dir, const char *name)
 {
-	if (dir == DIR_CT)
+	const struct dir_ops *ops = dir_ops(dir);
+
+	if (ops == NULL)
 		return prop_find(name);
-	for (int i = 0; i < DAEMON_FILES; i++)
-		if (strcmp(daemon_rows[i].name, name) == 0)
-			return i;
+	for (size_t i = 0; i < ops->count; i++)
+		if (strcmp(ops->rows[i].name, name) == 0)
+			return (int)i;
 	return -ENOENT;
 }
 
@@ -76,15 +102,10 @@ int engine_name(enum engine_dir dir, const char *name, int *file, size_t *key)
 	size_t len = strlen(name), upper = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
 	const char *open = strchr(name, '['), *dot = strchr(name, '.');
 
-	if (open != NULL && open != name && len > 0 && name[len - 1] == ']')
+	if (dir != DIR_LINKS && open != NULL && open != name && len > 0 && name[len - 1] == ']')
 		return bracket_name(dir, name, open, file, key);
-	if (dir == DIR_DAEMON) {
-		if (strncmp(name, "events?since=", 13) != 0)
-			return -ENOENT;
-		*file = DAEMON_events;
-		*key = 13;
-		return 0;
-	}
+	if (dir != DIR_CT)
+		return dir_ops(dir)->find_name != NULL ? dir_ops(dir)->find_name(name, file, key) : -ENOENT;
 	if (dot == NULL || dot == name || dot[1] == '\0')
 		return -ENOENT;
 	*key = 0;
@@ -142,31 +163,38 @@ static void ct_file_attr(struct ct *ct, int file, struct engine_attr *ret)
 		ret->size = large_size(ct, file);
 }
 
-int engine_attr(struct engine *e, enum engine_dir dir, uint32_t id, int file, struct engine_attr *ret)
+int engine_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret)
 {
-	struct ct *ct = dir == DIR_CT ? ct_find(e, id) : e->root;
+	const struct dir_ops *ops = dir_ops(n->dir);
+	struct ct *ct = ops == NULL ? ct_find(e, n->ct) : NULL;
 
+	memset(ret, 0, sizeof(*ret));
+	if (ops != NULL) {
+		int r;
+
+		if (!engine_exists(e, n))
+			return -ENOENT;
+		ret->mode = n->file < 0 ? S_IFDIR | 0755 : S_IFREG | 0444;
+		ret->size = n->file < 0 ? 0 : SHORT_SIZE;
+		r = ops->attr(e, n, ret);
+		if (n->file >= 0 && ops->rows[n->file].flags & FILE_WRITE)
+			ret->mode |= 0200;
+		if (n->file >= 0 && !(ops->rows[n->file].flags & FILE_READ))
+			ret->mode &= ~0444u;
+		return r;
+	}
 	if (ct == NULL || ct->destroying)
 		return -ENOENT;
-	memset(ret, 0, sizeof(*ret));
 	ret->mtime = ret->ctime = ct->change_wall != 0 ? ct->change_wall : ct->creation_wall;
-	if (dir == DIR_DAEMON) {
-		if (file < 0)
-			ret->mode = S_IFDIR | 0755;
-		else
-			ret->mode = S_IFREG | 0444 | (daemon_rows[file].flags & FILE_WRITE ? 0200 : 0);
-		ret->size = file < 0 ? 0 : SHORT_SIZE;
-		return 0;
-	}
 	ret->uid = ct->owner_uid;
 	ret->gid = ct->owner_gid;
-	if (file < 0) {
+	if (n->file < 0) {
 		ct_dir_attr(ct, ret);
 		return 0;
 	}
-	if ((props[file].flags & P_ROOT && !ct_is_root(ct)) || (props[file].flags & P_NOT_ROOT && ct_is_root(ct)))
+	if ((props[n->file].flags & P_ROOT && !ct_is_root(ct)) || (props[n->file].flags & P_NOT_ROOT && ct_is_root(ct)))
 		return -ENOENT;
-	ct_file_attr(ct, file, ret);
+	ct_file_attr(ct, n->file, ret);
 	return 0;
 }
 
@@ -174,9 +202,19 @@ int engine_attr(struct engine *e, enum engine_dir dir, uint32_t id, int file, st
 
 static struct ct *node_ct(struct engine *e, const struct engine_node *n)
 {
-	struct ct *ct = n->dir == DIR_CT ? ct_find(e, n->ct) : e->root;
+	struct ct *ct = n->dir == DIR_CT ? ct_find(e, n->ct) : NULL;
 
 	return ct == NULL || ct->destroying ? NULL : ct;
+}
+
+bool engine_exists(struct engine *e, const struct engine_node *n)
+{
+	const struct dir_ops *ops = dir_ops(n->dir);
+	struct ct *view = ct_find(e, n->view);
+
+	if (view == NULL || view->destroying)
+		return false;
+	return ops == NULL ? node_ct(e, n) != NULL : ops->exists == NULL || ops->exists(e, n);
 }
 
 static int gone(struct err *err)
@@ -195,40 +233,62 @@ static char *node_key(const struct engine_node *n)
 	return key;
 }
 
+static int open_row(const struct dir_ops *ops, struct engine *e, const struct engine_cred *who, const struct engine_node *n,
+		    struct engine_cred *as, struct err *err)
+{
+	const struct file_row *row = &ops->rows[n->file];
+	struct dir_call c = { .e = e, .who = who, .as = as, .node = n, .err = err };
+
+	cred_effective(e, who, as, &c.home);
+	if (!(row->flags & FILE_WRITE))
+		return err_set_no(err, ERR_InvalidValue, EACCES, "%s: read-only", row->name);
+	return ops->check_writer != NULL ? ops->check_writer(&c) : -EACCES;
+}
+
 int engine_open(struct engine *e, const struct engine_cred *who, const struct engine_node *n, bool write,
 		struct engine_cred *as, struct err *err)
 {
+	const struct dir_ops *ops = dir_ops(n->dir);
 	struct ct *ct = node_ct(e, n), *home;
 	int r;
 
 	*as = *who;
-	if (ct == NULL)
+	if (!engine_exists(e, n))
 		return gone(err);
 	if (!write)
 		return 0;
-	cred_effective(e, who, as, &home);
-	if (n->dir == DIR_DAEMON)
-		r = !(daemon_rows[n->file].flags & FILE_WRITE) ? err_set_no(err, ERR_InvalidValue, EACCES, "%s: read-only",
-									     daemon_rows[n->file].name) :
-		    as->uid != 0 ? err_set(err, ERR_Permission, "only root may write here") : 0;
-	else if (props[n->file].when == WHEN_NEVER)
-		r = err_set_no(err, ERR_InvalidValue, EACCES, "%s: read-only", n->key != NULL ? n->key : props[n->file].name);
-	else
-		r = cred_check_access(e, who, err);
-	if (r == 0 && n->dir == DIR_CT)
-		r = cred_check_owner(ct, as, err);
+	if (ops != NULL) {
+		r = open_row(ops, e, who, n, as, err);
+	} else {
+		cred_effective(e, who, as, &home);
+		if (props[n->file].when == WHEN_NEVER)
+			r = err_set_no(err, ERR_InvalidValue, EACCES, "%s: read-only", n->key != NULL ? n->key : props[n->file].name);
+		else
+			r = cred_check_access(e, who, err);
+		if (r == 0)
+			r = cred_check_owner(ct, as, err);
+	}
 	if (r < 0)
 		engine_note_error(e, who, n, err);
 	return r;
 }
 
-static int read_daemon(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
-		       struct text *out, struct err *err)
+static int call_read(const struct dir_ops *ops, struct file_call *c, struct text *out)
 {
-	autofree char *key = node_key(n);
-	struct daemon_call c = { .e = e, .who = who, .cookie = cookie, .key = key, .err = err };
+	autofree char *key = node_key(c->node);
 
-	return daemon_rows[n->file].read(&c, out);
+	c->key = key;
+	c->row = &ops->rows[c->node->file];
+	return c->row->read(c, out);
+}
+
+static int call_write(const struct dir_ops *ops, struct file_call *c, const char *text)
+{
+	autofree char *key = node_key(c->node);
+
+	c->key = key;
+	c->row = &ops->rows[c->node->file];
+	return c->row->write(c, text);
 }
 
 static bool is_whole_text(int prop)
@@ -242,20 +302,27 @@ static int read_prop(struct ct *ct, const struct engine_cred *who, int prop, con
 
 	if (prop == PROP_stdout || prop == PROP_stderr)
 		r = output_check_reader(ct, prop == PROP_stdout ? 1 : 2, who, err);
-	return r < 0 ? r : prop_read(ct, prop, key, out, err);
+	if (r < 0)
+		return r;
+	ct->e->reader = who;
+	r = prop_read(ct, prop, key, out, err);
+	ct->e->reader = NULL;
+	return r;
 }
 
 int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		struct text *out, struct err *err)
 {
+	struct file_call c = { .e = e, .who = who, .cookie = cookie, .node = n, .err = err };
+	const struct dir_ops *ops = dir_ops(n->dir);
 	struct ct *ct = node_ct(e, n);
 	autofree char *key = node_key(n);
 	int r;
 
-	if (ct == NULL)
+	if (!engine_exists(e, n))
 		return gone(err);
-	if (n->dir == DIR_DAEMON)
-		r = read_daemon(e, who, cookie, n, out, err);
+	if (ops != NULL)
+		r = call_read(ops, &c, out);
 	else if (n->file == PROP_wait)
 		r = wait_one(ct, who, cookie, out, err);
 	else
@@ -271,31 +338,49 @@ int engine_read(struct engine *e, const struct engine_cred *who, uint64_t cookie
 
 int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *base)
 {
+	const struct dir_ops *ops = dir_ops(n->dir);
 	const struct ct *ct = node_ct(e, n);
 
 	*base = 0;
-	if (n->dir == DIR_DAEMON)
-		return event_base(e, n->key, base);
+	if (ops != NULL)
+		return ops->stream_base != NULL ? ops->stream_base(e, n, base) : 0;
 	if (ct != NULL)
 		*base = output_start(ct, n->file == PROP_stdout ? 1 : 2);
 	return 0;
 }
 
+void engine_close(struct engine *e, uint64_t cookie, const struct engine_node *n)
+{
+	const struct dir_ops *ops = dir_ops(n->dir);
+
+	if (ops != NULL && ops->closed != NULL)
+		ops->closed(e, cookie, n);
+}
+
 uint64_t engine_stream_end(struct engine *e, const struct engine_node *n)
 {
-	return n->dir == DIR_DAEMON ? event_end(e) : 0;
+	const struct dir_ops *ops = dir_ops(n->dir);
+
+	return ops != NULL && ops->stream_end != NULL ? ops->stream_end(e, n) : 0;
 }
 
 ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		     char *buf, size_t size, uint64_t off, struct err *err)
 {
+	struct file_call c = { .e = e, .who = who, .cookie = cookie, .node = n, .err = err };
+	const struct dir_ops *ops = dir_ops(n->dir);
 	struct ct *ct = node_ct(e, n);
 	ssize_t r;
 
-	if (ct == NULL)
+	if (!engine_exists(e, n))
 		return gone(err);
-	if (n->dir == DIR_DAEMON)
-		return event_pread(e, cookie, buf, size, off);
+	if (ops != NULL) {
+		autofree char *key = node_key(n);
+
+		c.row = &ops->rows[n->file];
+		c.key = key;
+		return ops->pread != NULL ? ops->pread(&c, buf, size, off) : -EINVAL;
+	}
 	r = output_check_reader(ct, n->file == PROP_stdout ? 1 : 2, who, err);
 	if (r == 0)
 		r = output_pread(ct, n->file == PROP_stdout ? 1 : 2, buf, size, off, err);
@@ -333,9 +418,12 @@ static int write_prop(struct change *c, const struct engine_value *value)
 
 void engine_take_back(struct engine *e, uint64_t cookie, const struct engine_node *n, uint64_t extends, int result)
 {
+	const struct dir_ops *ops = dir_ops(n->dir);
 	autosaved struct snapshot before = {};
 	struct ct *ct = node_ct(e, n);
 
+	if (ops != NULL && ops->take_back != NULL)
+		ops->take_back(e, cookie, n, extends, result);
 	if (ct != NULL && undo_take(ct, extends, &before))
 		put_back(&before, cookie, result);
 }
@@ -343,6 +431,7 @@ void engine_take_back(struct engine *e, uint64_t cookie, const struct engine_nod
 int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		 const struct engine_value *value, struct err *err)
 {
+	const struct dir_ops *ops = dir_ops(n->dir);
 	struct ct *ct = node_ct(e, n);
 	autofree char *key = node_key(n), *whole = malloc(value->len + 1);
 	struct change c = { .ct = ct, .prop = n->file, .who = who, .cookie = cookie, .key = key, .append = value->append,
@@ -351,12 +440,14 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	int r;
 
 	/* first of all: what was asked may have been the end of the container */
+	if (ops != NULL && ops->join != NULL && ops->join(e, cookie))
+		return ENGINE_PENDING;
 	if (e->replay != NULL && save_replayed(e, cookie, &id, &r)) {
 		if (ct != NULL && ct->id == id && ct->op == OP_START && fsm_join(ct, cookie, 0) == 0)
 			return ENGINE_PENDING;
 		return r;
 	}
-	if (ct == NULL)
+	if (!engine_exists(e, n))
 		return gone(err);
 	if (whole == NULL)
 		return err_sys(err, ENOMEM, "write");
@@ -364,10 +455,10 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	whole[value->len] = '\0';
 	c.text = text_trim(whole);
 	c.len = strlen(c.text);
-	if (n->dir == DIR_DAEMON) {
-		struct daemon_call d = { .e = e, .who = who, .cookie = cookie, .key = key, .err = err };
+	if (ops != NULL) {
+		struct file_call d = { .e = e, .who = who, .cookie = cookie, .node = n, .value = value, .err = err };
 
-		r = daemon_rows[n->file].write(&d, c.text);
+		r = call_write(ops, &d, c.text);
 	} else {
 		r = write_prop(&c, value);
 	}

@@ -1,6 +1,7 @@
 /* The property table for people and machines. */
 #include "engine/ct.h"
 #include "engine/daemon.h"
+#include "engine/dirs.h"
 #include "engine/metrics_text.h"
 
 static const char *const when_words[] = { [WHEN_NEVER] = "read only",
@@ -12,6 +13,8 @@ static bool shown(int i)
 {
 	return i < PROP_knob && !(props[i].flags & P_FILE);
 }
+
+static void readme_rows(const char *title, const struct dir_ops *dir, struct text *out);
 
 static void readme(struct text *out)
 {
@@ -29,6 +32,38 @@ static void readme(struct text *out)
 	text_add(out, "\nFiles of .porto:\n\n");
 	for (int i = 0; i < DAEMON_FILES; i++)
 		text_addf(out, "  %-18s    %s\n", daemon_rows[i].name, daemon_rows[i].help);
+	readme_rows("Files of .volumes", &volumes_dir, out);
+	readme_rows("Files of a volume (r: read only; N: written before it is built; T: then too; w: written, it acts)", &volume_dir, out);
+	readme_rows("Files of a layer and of a storage (r: read only; w: written, it acts)", &layer_dir, out);
+	readme_rows("Files of a meta-storage", &meta_dir, out);
+}
+
+/* r: read only; N: written before it is built; T: then too; w: only written, it does something. */
+static const char *row_letter(const struct file_row *row)
+{
+	if (!(row->flags & FILE_WRITE))
+		return "r";
+	if (!(row->flags & FILE_READ))
+		return "w";
+	return row->type == NULL ? "rw" : row->flags & FILE_ACTION ? "T" : "N";
+}
+
+void vol_properties_format(struct text *out)
+{
+	for (size_t i = 0; i < volume_dir.count; i++) {
+		const struct file_row *row = &volume_dir.rows[i];
+		const char *letter = row_letter(row);
+
+		text_addf(out, "%s\t%s\t%s\t%s\t%s\n", row->name, letter[0] == 'N' || letter[0] == 'T' ? "rw" : letter,
+			  row->type != NULL ? letter : "-", row->def != NULL ? row->def : "", row->help);
+	}
+}
+
+static void readme_rows(const char *title, const struct dir_ops *dir, struct text *out)
+{
+	text_addf(out, "\n%s:\n\n", title);
+	for (size_t i = 0; i < dir->count; i++)
+		text_addf(out, "  %-18s %-2s %s\n", dir->rows[i].name, row_letter(&dir->rows[i]), dir->rows[i].help);
 }
 
 /* In roff a backslash and a dot or quote at a line's start mean something. */
@@ -63,12 +98,37 @@ static void man(struct text *out)
 	}
 }
 
+static void man_rows(const char *title, const struct dir_ops *dir, struct text *out)
+{
+	text_addf(out, ".SH \"%s\"\n", title);
+	for (size_t i = 0; i < dir->count; i++) {
+		const struct file_row *row = &dir->rows[i];
+
+		text_addf(out, ".TP\n.B %s\n", row->name);
+		roff(out, row->help);
+		if (row->type != NULL)
+			text_addf(out, "(%s%s%s)\n", row->flags & FILE_ACTION ? "written at any time" : "written before it is built",
+				  row->def != NULL ? "; default " : "", row->def != NULL ? row->def : "");
+	}
+}
+
+static void man_all(struct text *out)
+{
+	man(out);
+	man_rows("FILES OF .volumes", &volumes_dir, out);
+	man_rows("FILES OF A VOLUME", &volume_dir, out);
+	man_rows("FILES OF A LAYER OR A STORAGE", &layer_dir, out);
+	man_rows("FILES OF A META-STORAGE", &meta_dir, out);
+}
+
 int engine_help(const char *how, struct text *out)
 {
 	if (strcmp(how, "readme") == 0)
 		readme(out);
 	else if (strcmp(how, "man") == 0)
-		man(out);
+		man_all(out);
+	else if (strcmp(how, "volumes") == 0)
+		vol_properties_format(out);
 	else if (strcmp(how, "tsv") == 0)
 		properties_format(out);
 	else

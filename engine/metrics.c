@@ -6,6 +6,7 @@
 #include "engine/daemon.h"
 #include "engine/hooks.h"
 #include "engine/metrics_text.h"
+#include "engine/vol.h"
 
 /* Until round_end a container's counters are taken from the kernel once, by descriptors that stay open for the next round. */
 static void round_begin(struct engine *e)
@@ -94,7 +95,7 @@ static void print_family(const struct table *t, size_t row, enum metrics_form fo
 	family_done(&f);
 }
 
-int read_metrics(const struct daemon_call *c, struct text *out)
+int read_metrics(const struct file_call *c, struct text *out)
 {
 	static const char *const forms[] = { [METRICS_TEXT] = "text", [METRICS_OPEN] = "openmetrics" };
 	struct engine *e = c->e;
@@ -112,6 +113,7 @@ int read_metrics(const struct daemon_call *c, struct text *out)
 	text_done(&t.values);
 	if (r < 0)
 		return err_sys(c->err, -r, "metrics");
+	vol_metrics(e, out);
 	text_addf(out, "# TYPE porto_containers gauge\n# HELP porto_containers containers there are\nporto_containers %zu\n# EOF\n",
 		  e->count);
 	return text_ok(out);

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "engine/cpu.h"
 #include "engine/fsm.h"
+#include "engine/layer.h"
 #include "engine/limits.h"
 #include "engine/memory.h"
 #include "engine/output.h"
@@ -434,7 +435,7 @@ static bool keep_cgroup(void *arg, const char *path)
 	struct engine *e = arg;
 	const struct ct *named = ct_find_name(e, path);
 
-	if (e->unread > 0 && !is_removed(e, path))
+	if ((e->unread > 0 && !is_removed(e, path)) || strcmp(path, STORE_CGROUP) == 0)
 		return true;
 
 	if (named != NULL && named->has_cg && strcmp(named->cg.path, path) == 0)

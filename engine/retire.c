@@ -6,6 +6,7 @@
 #include "engine/memory.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/vol.h"
 #include "engine/wait.h"
 
 #define RESPAWN_DELAY_MIN UINT64_C(50000000)
@@ -86,6 +87,7 @@ static void destroy_one(struct ct *ct)
 	(void)save_gone(ct, 0, NULL);
 	start_forget(ct); /* what a start that was under way has to tell would end the destruction */
 	kill_all(ct);
+	vol_container_gone(ct);
 	ct_unlink(ct);
 	if (cpu_guarantee_total(ct) > 0)
 		cpu_running_changed(parent);

@@ -29,6 +29,7 @@ int save_open(struct engine *e, struct err *err)
 	/* records of another boot describe nothing that lives; a state directory that is not a tmpfs keeps them */
 	if (file_read_small(e->state_fd, "boot_id", saved, sizeof(saved)) < 0 || strcmp(saved, boot) != 0) {
 		(void)tree_remove(e->state_fd, "ct");
+		(void)tree_remove(e->state_fd, "vol"); /* what was mounted is gone */
 		r = file_replace(e->state_fd, "boot_id", boot, strlen(boot), 0644);
 		if (r < 0)
 			return err_sys(err, -r, "state directory %s", dir);

@@ -11,6 +11,7 @@
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/vol.h"
 
 #define NSEC UINT64_C(1000000000)
 #define STATUS_POLL_NSEC UINT64_C(5000000)
@@ -59,6 +60,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
 		if (ct->owner_uid != 0)
 			r = err_set(err, ERR_Permission, "root and bind need a container owned by root");
+	if (r == 0)
+		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	return r < 0 ? r : check_mode(ct, err);
 }
 

@@ -306,7 +306,7 @@ static int cmd_help_properties(struct invocation *inv)
 	autotext struct text out = {};
 
 	if (engine_help(inv->args[0] != NULL ? inv->args[0] : "tsv", &out) < 0) {
-		fprintf(stderr, "portod: help-properties: expected readme, man or tsv\n");
+		fprintf(stderr, "portod: help-properties: expected readme, man, tsv or volumes\n");
 		return 2;
 	}
 	fputs(text_str(&out), stdout);
@@ -339,7 +339,7 @@ static const struct {
 	{ "upgrade", cmd_upgrade, "replace daemon and worker by the binary on disk; nobody notices" },
 	{ "check", cmd_check, "say what this host lacks" },
 	{ "config", cmd_config, "print the configuration in force; --help explains every option" },
-	{ "help-properties", cmd_help_properties, "print the property table: readme, man or tsv" },
+	{ "help-properties", cmd_help_properties, "print the property table: readme, man or tsv; of volumes: volumes" },
 	{ "version", cmd_version, "print the version" },
 	{ "help", cmd_help, "print this" },
 	{ "resume", cmd_resume, NULL },

@@ -118,38 +118,65 @@ static int check_access(const struct node *n, int flags)
 
 	if ((flags & O_ACCMODE) == O_RDWR)
 		want |= FILE_READ;
-	return (n->flags & want) == want ? 0 : -EACCES;
+	if ((n->flags & want) != want)
+		return -EACCES;
+	/* what comes through a pipe goes one way, and nothing goes behind it */
+	return (n->flags & FILE_PIPE) && ((flags & O_ACCMODE) == O_RDWR || (flags & O_APPEND)) ? -EINVAL : 0;
+}
+
+static int open_node(fuse_req_t req, const struct node *n, struct fuse_file_info *fi, struct err *err)
+{
+	struct engine_cred who = fs_caller(req), as = who;
+	struct fs *fs = fs_of(req);
+	int r;
+
+	if (!engine_exists(fs->engine, &n->at))
+		return -ENOENT;
+	r = check_access(n, fi->flags);
+	if (r == 0)
+		r = engine_open(fs->engine, &who, &n->at, is_writer(fi->flags), &as, err);
+	if (r == 0 && is_stream_reader(n, fi->flags))
+		r = open_stream(fs, fuse_req_ctx(req)->pid, n, fi);
+	else if (r == 0)
+		fi->fh = handle_new(fs, as.uid);
+	if (n->flags & FILE_PIPE)
+		fi->nonseekable = 1;
+	if (r == 0 && (n->flags & FILE_HOLD) && is_writer(fi->flags))
+		r = engine_hold(fs->engine, n->at.ct, fs->cookie);
+	if (r == 0)
+		r = node_pin(fs, n);
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	return r;
 }
 
 void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct engine_cred who = fs_caller(req), as = who;
-	struct fs *fs = fs_of(req);
 	struct err err = {};
 	struct node n;
-	int r = node_of_id(fs, ino, &n);
+	int r = node_of_id(fs_of(req), ino, &n);
 
-	if (r == 0 && !engine_exists(fs->engine, n.ct))
-		r = -ENOENT;
 	if (r == 0)
-		r = check_access(&n, fi->flags);
-	if (r == 0)
-		r = engine_open(fs->engine, &who, &n.at, is_writer(fi->flags), &as, &err);
-	if (r == 0 && is_stream_reader(&n, fi->flags))
-		r = open_stream(fs, fuse_req_ctx(req)->pid, &n, fi);
-	else if (r == 0)
-		fi->fh = handle_new(fs, as.uid);
-	if (r == 0 && (n.flags & FILE_HOLD) && is_writer(fi->flags))
-		r = engine_hold(fs->engine, n.at.ct, fs->cookie);
-	if (r == 0)
-		r = node_pin(fs, &n);
+		r = open_node(req, &n, fi, &err);
+	if (r < 0)
+		fs_refuse(req, r, &err);
+	else
+		fuse_reply_open(req, fi);
+}
+
+void fs_open_new(fuse_req_t req, const struct node *n, struct fuse_file_info *fi)
+{
+	struct fuse_entry_param e;
+	struct err err = {};
+	int r = open_node(req, n, fi, &err);
+
 	if (r < 0) {
 		fs_refuse(req, r, &err);
 		return;
 	}
-	fi->direct_io = 1;
-	fi->noflush = 1;
-	fuse_reply_open(req, fi);
+	if (node_entry(fs_of(req), n, &e) < 0)
+		e.attr.st_mode = S_IFREG | 0644;
+	fuse_reply_create(req, &e, fi);
 }
 
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -160,9 +187,12 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node n;
 
 	if (node_of_id(fs, ino, &n) == 0) {
+		n.at.handle = fi->fh;
 		p.node = &n.at;
 		if (is_writer(fi->flags))
 			gather_close(fs, &p);
+		if (n.flags & (FILE_ANSWER | FILE_PIPE))
+			engine_close(fs->engine, fs->cookie, &n.at);
 		if ((n.flags & FILE_HOLD) && is_writer(fi->flags))
 			engine_unhold(fs->engine, n.at.ct, fs->cookie);
 		node_unpin(fs, &n);
@@ -184,7 +214,7 @@ void fs_reply_slice(fuse_req_t req, const char *text, size_t len, size_t size, u
 
 static void read_stream(fuse_req_t req, const struct node *n, const struct park_args *args)
 {
-	struct engine_cred who = fs_caller(req);
+	struct engine_cred who = n->flags & FILE_PIPE ? opener(req, args->fh) : fs_caller(req);
 	autofree char *buf = malloc(args->size + 1);
 	struct fs *fs = fs_of(req);
 	struct err err = {};
@@ -285,7 +315,10 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 	}
 	if (park_adopt(fs, req))
 		return;
-	if (!(n.flags & FILE_STREAM)) {
+	n.at.handle = fi->fh;
+	if (n.flags & FILE_ANSWER && engine_stream_base(fs->engine, &n.at, &base) == 0)
+		args.off -= MIN(args.off, base);
+	if (!(n.flags & (FILE_STREAM | FILE_PIPE))) {
 		read_text(req, &n, &args);
 		return;
 	}
@@ -313,7 +346,7 @@ static int order(struct fs *fs, const struct piece *p, struct err *err)
 		engine_note_error(fs->engine, p->who, p->node, err);
 		return -err->no;
 	}
-	return engine_write(fs->engine, p->who, fs->cookie, p->node, &(struct engine_value){ .buf = p->buf, .len = p->len }, err);
+	return engine_write(fs->engine, p->who, fs->cookie, p->node, &(struct engine_value){ .buf = p->buf, .len = p->len, .off = p->off }, err);
 }
 
 void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
@@ -333,6 +366,7 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	}
 	if (park_adopt(fs, req))
 		return;
+	n.at.handle = fi->fh;
 	p.node = &n.at;
 	r = n.flags & FILE_ACTION ? order(fs, &p, &err) : gather_write(fs, &p, &err);
 	if (r < 0)

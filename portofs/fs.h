@@ -109,7 +109,8 @@ void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-struct node;
+/* Answers open(O_CREAT) of a name that its first write brings about. */
+void fs_open_new(fuse_req_t req, const struct node *n, struct fuse_file_info *fi);
 /* Puts the length of the text of a file that has it anew at each read (node_size_is_guess) into st. fi: NULL without handle. */
 void fs_true_size(fuse_req_t req, const struct node *n, const struct fuse_file_info *fi, struct stat *st);
 void fs_followed_size(fuse_req_t req, const struct node *n, struct stat *st); /* of an output that the caller reads */

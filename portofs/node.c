@@ -3,21 +3,26 @@
 #include <stdio.h>
 
 /*
- * Payloads, 29 bits. NODE_DIR: the kind of directory. NODE_FILE: counter 16, dir 3, name 9. NODE_KEY: generation 16, place 11.
+ * Payloads, 29 bits, the highest of them `viewed`. NODE_DIR: the kind of directory. NODE_FILE: counter 15, dir 4, name 9.
+ * NODE_KEY: generation 16, place 11.
  */
 #define KIND_SHIFT 29
+#define VIEWED (1u << 28)
 #define FILE_BITS 9
-#define DIR_BITS 3
+#define DIR_BITS 4
 #define COUNT_SHIFT (FILE_BITS + DIR_BITS)
+#define COUNT_MASK 0x7fffu
 #define KEY_BITS 11
+#define VIEW_BITS 12
 #define KEYS_OF_USER (KEYS / 8)
 
-/* key_tags[]: generation 16, file name 9, dir 3, offset of the key in the name is found again by engine_name. */
+/* key_tags[]: generation 16, dir + 1; the file, and where in the name the key begins, engine_name tells at each use. */
 #define TAG_GENERATION(tag) ((tag) >> 16)
 
 _Static_assert(NAME_FILES == 1u << FILE_BITS && NAME_DIRS == 1u << DIR_BITS, "names fit their bits");
 _Static_assert(KEYS == 1u << KEY_BITS && ENGINE_DIRS <= NAME_DIRS, "keys and directories fit their bits");
-_Static_assert(COUNT_SHIFT + 16 <= KIND_SHIFT && KEY_BITS + 16 <= KIND_SHIFT, "payloads fit their bits");
+_Static_assert(COUNT_SHIFT + 15 <= KIND_SHIFT - 1 && KEY_BITS + 16 <= KIND_SHIFT - 1, "payloads fit their bits");
+_Static_assert(VIEWS == 1u << VIEW_BITS, "views fit their bits");
 
 static int find_name(struct shm *shm, enum engine_dir dir, const char *name)
 {
@@ -57,30 +62,137 @@ uint16_t node_stable(const struct fs *fs, enum engine_dir dir, int file)
 	return fs->names[dir].stable[file];
 }
 
-void node_dir(uint32_t ct, enum engine_dir dir, struct node *ret)
+/* ---- directories ---- */
+
+/* Those that stand in a directory under a name of their own. */
+static const struct {
+	enum engine_dir in;
+	const char *name;
+	enum engine_dir dir;
+} subdirs[] = {
+	{ DIR_CT, ".images", DIR_IMAGES },
+	{ DIR_CT, ".layers", DIR_LAYERS },
+	{ DIR_CT, ".porto", DIR_DAEMON },
+	{ DIR_CT, ".storages", DIR_STORAGES },
+	{ DIR_CT, ".volumes", DIR_VOLUMES },
+	{ DIR_VOLUME, "links", DIR_LINKS },
+};
+
+/* Belongs to a volume, layer, storage or image, and not to a container alone. */
+static bool is_object(enum engine_dir dir)
 {
-	*ret = (struct node){
-		.kind = NODE_DIR,
-		.ct = ct,
-		.at = { .dir = dir, .ct = dir == DIR_DAEMON ? 0 : ct, .file = -1 },
-		.payload = dir,
-	};
+	return dir == DIR_VOLUME || dir == DIR_LINKS || dir == DIR_LAYER || dir == DIR_STORAGE || dir == DIR_META || dir == DIR_IMAGE;
 }
 
-void node_file(struct fs *fs, uint32_t ct, enum engine_dir dir, int file, struct node *ret)
+static struct view *view_find(struct fs *fs, const struct view *want)
 {
-	node_dir(ct, dir, ret);
+	struct view *oldest = &fs->shm->views[0];
+
+	for (unsigned i = 0; i < VIEWS; i++) {
+		struct view *v = &fs->shm->views[i];
+
+		if (v->token != 0 && v->ct == want->ct && v->id == want->id && v->dir == want->dir)
+			return v;
+		if (oldest->token != 0 && (v->token == 0 || v->used < oldest->used))
+			oldest = v;
+	}
+	return oldest;
+}
+
+/* The upper half of the id of an object in the directory of another container than the root. */
+static uint32_t view_token(struct fs *fs, uint32_t ct, enum engine_dir dir, uint32_t id)
+{
+	const struct view want = { .ct = ct, .id = id, .dir = dir };
+	struct view *v = view_find(fs, &want);
+	uint32_t generation = (v->token >> VIEW_BITS) + 1;
+
+	if (v->token == 0 || v->ct != ct || v->id != id || v->dir != (uint32_t)dir) {
+		v->token = 0;
+		atomic_signal_fence(memory_order_seq_cst);
+		v->ct = ct;
+		v->id = id;
+		v->dir = dir;
+		atomic_signal_fence(memory_order_seq_cst);
+		v->token = MAX(generation, 1u) << VIEW_BITS | (uint32_t)(v - fs->shm->views);
+	}
+	v->used = ++fs->shm->uses;
+	return v->token;
+}
+
+static struct view *view_of_token(struct fs *fs, uint32_t token)
+{
+	struct view *v = &fs->shm->views[token & (VIEWS - 1)];
+
+	if (v->token != token || token == 0)
+		return NULL;
+	v->used = ++fs->shm->uses;
+	return v;
+}
+
+/* From the parts of an id. -ESTALE */
+static int dir_of_id(struct fs *fs, uint32_t high, enum engine_dir dir, bool viewed, struct node *ret)
+{
+	const struct view *v = viewed ? view_of_token(fs, high) : NULL;
+
+	if (dir >= ENGINE_DIRS || (viewed && v == NULL))
+		return -ESTALE;
+	*ret = (struct node){ .kind = NODE_DIR, .high = high, .payload = dir | (viewed ? VIEWED : 0) };
+	ret->at = (struct engine_node){ .dir = dir, .ct = dir == DIR_DAEMON ? 0 : v ? v->id : high, .file = -1 };
+	ret->at.view = v ? v->ct : is_object(dir) ? ENGINE_ROOT : high;
+	return 0;
+}
+
+void node_dir(struct fs *fs, uint32_t view, enum engine_dir dir, uint32_t id, struct node *ret)
+{
+	bool viewed = is_object(dir) && view != ENGINE_ROOT;
+
+	(void)dir_of_id(fs, viewed ? view_token(fs, view, dir, id) : id, dir, viewed, ret);
+}
+
+bool node_subdir(struct fs *fs, const struct node *dir, size_t i, const char **name, struct node *ret)
+{
+	for (size_t k = 0; k < ARRAY_LEN(subdirs); k++) {
+		if (subdirs[k].in != dir->at.dir || i-- > 0)
+			continue;
+		*name = subdirs[k].name;
+		node_dir(fs, dir->at.view, subdirs[k].dir, dir->at.dir == DIR_CT ? dir->high : dir->at.ct, ret);
+		return true;
+	}
+	return false;
+}
+
+void node_up(struct fs *fs, const struct node *dir, struct node *ret)
+{
+	static const enum engine_dir up[ENGINE_DIRS] = {
+		[DIR_VOLUME] = DIR_VOLUMES, [DIR_LAYER] = DIR_LAYERS, [DIR_STORAGE] = DIR_STORAGES, [DIR_META] = DIR_STORAGES, [DIR_IMAGE] = DIR_IMAGES,
+	};
+	uint32_t parent;
+
+	if (dir->at.dir == DIR_CT) {
+		parent = engine_parent(fs->engine, dir->at.ct);
+		node_dir(fs, 0, DIR_CT, parent ? parent : ENGINE_ROOT, ret);
+	} else if (dir->at.dir == DIR_LINKS) {
+		node_dir(fs, dir->at.view, DIR_VOLUME, dir->at.ct, ret);
+	} else {
+		node_dir(fs, 0, up[dir->at.dir], dir->at.view, ret);
+	}
+}
+
+void node_file(struct fs *fs, const struct node *dir, int file, struct node *ret)
+{
+	*ret = *dir;
 	ret->kind = NODE_FILE;
 	ret->at.file = file;
-	ret->flags = fs->names[dir].table[file].flags;
-	ret->payload = (uint32_t)dir << FILE_BITS | node_stable(fs, dir, file);
+	ret->at.key = NULL;
+	ret->flags = fs->names[dir->at.dir].table[file].flags;
+	ret->payload = (dir->payload & VIEWED) | (uint32_t)dir->at.dir << FILE_BITS | node_stable(fs, dir->at.dir, file);
 }
 
 uint64_t node_id(const struct node *n)
 {
-	if (n->kind == NODE_DIR && n->at.dir == DIR_CT && n->ct == ENGINE_ROOT)
+	if (n->kind == NODE_DIR && n->at.dir == DIR_CT && n->at.ct == ENGINE_ROOT)
 		return FUSE_ROOT_ID;
-	return (uint64_t)n->ct << 32 | (uint64_t)n->kind << KIND_SHIFT | n->payload;
+	return (uint64_t)n->high << 32 | (uint64_t)n->kind << KIND_SHIFT | n->payload;
 }
 
 /* ---- names that stand in no table ---- */
@@ -94,10 +206,10 @@ static uint32_t hash_name(uint32_t ct, enum engine_dir dir, const char *name)
 	return h;
 }
 
-static int find_key(const struct shm *shm, uint32_t ct, const char *name, uint32_t hash)
+static int find_key(const struct shm *shm, uint32_t ct, enum engine_dir dir, const char *name, uint32_t hash)
 {
 	for (unsigned i = 0; i < KEYS; i++)
-		if (shm->key_hashes[i] == hash && (shm->key_tags[i] & 0xffff) && shm->keys[i].ct == ct &&
+		if (shm->key_hashes[i] == hash && (shm->key_tags[i] & 0xffff) == dir + 1u && shm->keys[i].ct == ct &&
 		    strcmp(shm->keys[i].name, name) == 0)
 			return (int)i;
 	return -ENOENT;
@@ -133,11 +245,11 @@ static int intern(struct fs *fs, uint32_t ct, enum engine_dir dir, const char *n
 {
 	struct shm *shm = fs->shm;
 	uint32_t hash = hash_name(ct, dir, name), tag;
-	int i = find_key(shm, ct, name, hash);
+	int i = find_key(shm, ct, dir, name, hash);
 
 	if (strlen(name) >= KEY_BYTES)
 		return -ENAMETOOLONG;
-	if (i < 0 || (shm->key_tags[i] & 0xffff) != dir + 1u) {
+	if (i < 0) {
 		i = take_key(shm);
 		if (i < 0)
 			return i;
@@ -157,21 +269,24 @@ static int intern(struct fs *fs, uint32_t ct, enum engine_dir dir, const char *n
 	return 0;
 }
 
-static int key_of_payload(struct fs *fs, struct node *ret)
+static int key_of_payload(struct fs *fs, uint32_t high, uint32_t payload, struct node *ret)
 {
+	uint32_t place = payload & ~VIEWED;
 	struct shm *shm = fs->shm;
-	unsigned i = ret->payload & (KEYS - 1);
+	unsigned i = place & (KEYS - 1);
 	uint32_t tag = shm->key_tags[i];
 	size_t offset;
 	int r, file;
 
-	if (TAG_GENERATION(tag) != ret->payload >> KEY_BITS || !(tag & 0xffff) || shm->keys[i].ct != ret->ct)
+	if (TAG_GENERATION(tag) != place >> KEY_BITS || !(tag & 0xffff) || shm->keys[i].ct != high)
 		return -ESTALE;
-	ret->at.dir = (enum engine_dir)((tag & 0xffff) - 1);
-	ret->at.ct = ret->at.dir == DIR_DAEMON ? 0 : ret->ct;
-	r = engine_name(ret->at.dir, shm->keys[i].name, &file, &offset);
+	r = dir_of_id(fs, high, (enum engine_dir)((tag & 0xffff) - 1), payload & VIEWED, ret);
+	if (r == 0)
+		r = engine_name(ret->at.dir, shm->keys[i].name, &file, &offset);
 	if (r < 0)
 		return -ESTALE;
+	ret->kind = NODE_KEY;
+	ret->payload = payload;
 	ret->at.file = file;
 	ret->at.key = shm->keys[i].name + offset;
 	ret->flags = fs->names[ret->at.dir].table[file].flags;
@@ -230,45 +345,44 @@ void node_unpin(struct fs *fs, const struct node *n)
 int node_of_id(struct fs *fs, uint64_t id, struct node *ret)
 {
 	uint32_t payload = (uint32_t)id & ((1u << KIND_SHIFT) - 1);
-	uint32_t ct = (uint32_t)(id >> 32), kind = (uint32_t)id >> KIND_SHIFT;
+	uint32_t high = (uint32_t)(id >> 32), kind = (uint32_t)id >> KIND_SHIFT;
+	bool viewed = payload & VIEWED;
 	uint32_t dir, stable;
+	int r;
 
 	if (id == FUSE_ROOT_ID) {
-		node_dir(ENGINE_ROOT, DIR_CT, ret);
+		node_dir(fs, 0, DIR_CT, ENGINE_ROOT, ret);
 		return 0;
 	}
 	switch (kind) {
 	case NODE_DIR:
-		if (payload >= ENGINE_DIRS)
-			return -ESTALE;
-		node_dir(ct, payload, ret);
-		return 0;
+		return dir_of_id(fs, high, payload & ~VIEWED, viewed, ret);
 	case NODE_FILE:
 		dir = payload >> FILE_BITS & (NAME_DIRS - 1);
 		stable = payload & (NAME_FILES - 1);
+		r = dir_of_id(fs, high, dir, viewed, ret);
 		/* An older binary's file that this one doesn't have. */
-		if (dir >= ENGINE_DIRS || fs->names[dir].number[stable] < 0)
+		if (r < 0 || fs->names[dir].number[stable] < 0)
 			return -ESTALE;
-		node_file(fs, ct, dir, fs->names[dir].number[stable], ret);
+		node_file(fs, ret, fs->names[dir].number[stable], ret);
 		ret->payload = payload;
 		return 0;
 	case NODE_KEY:
-		*ret = (struct node){ .kind = NODE_KEY, .ct = ct, .payload = payload };
-		return key_of_payload(fs, ret);
+		return key_of_payload(fs, high, payload, ret);
 	case NODE_SELF:
-		*ret = (struct node){ .kind = NODE_SELF, .ct = ct, .at = { .ct = ct, .file = -1 } };
+		*ret = (struct node){ .kind = NODE_SELF, .high = high, .at = { .ct = high, .view = high, .file = -1 } };
 		return 0;
 	default:
 		return -ESTALE;
 	}
 }
 
-bool node_has(const struct engine_file *file, uint32_t ct)
+bool node_has(const struct engine_file *file, const struct node *dir)
 {
-	return !(file->flags & (ct == ENGINE_ROOT ? FILE_NOT_ROOT : FILE_ROOT));
+	return !(file->flags & (dir->at.view == ENGINE_ROOT ? FILE_NOT_ROOT : FILE_ROOT));
 }
 
-static int lookup_key(struct fs *fs, const struct node *dir, const char *name, struct node *ret)
+int node_name(struct fs *fs, const struct node *dir, const char *name, struct node *ret)
 {
 	uint32_t payload;
 	size_t offset;
@@ -277,44 +391,57 @@ static int lookup_key(struct fs *fs, const struct node *dir, const char *name, s
 	r = engine_name(dir->at.dir, name, &file, &offset);
 	if (r < 0)
 		return r;
-	if (!node_has(&fs->names[dir->at.dir].table[file], dir->ct))
+	if (!node_has(&fs->names[dir->at.dir].table[file], dir))
 		return -ENOENT;
-	r = intern(fs, dir->ct, dir->at.dir, name, &payload);
+	r = intern(fs, dir->high, dir->at.dir, name, &payload);
 	if (r < 0)
 		return r;
-	*ret = (struct node){ .kind = NODE_KEY, .ct = dir->ct, .payload = payload };
-	return key_of_payload(fs, ret);
+	return key_of_payload(fs, dir->high, payload | (dir->payload & VIEWED), ret);
+}
+
+static bool find_subdir(struct fs *fs, const struct node *dir, const char *name, struct node *ret)
+{
+	const char *have;
+
+	for (size_t i = 0; node_subdir(fs, dir, i, &have, ret); i++)
+		if (strcmp(have, name) == 0)
+			return true;
+	return false;
+}
+
+bool node_is_fixed(struct fs *fs, const struct node *dir, const char *name)
+{
+	struct node n;
+
+	return find_subdir(fs, dir, name, &n);
 }
 
 int node_lookup(struct fs *fs, const struct node *dir, const char *name, struct node *ret)
 {
+	enum engine_dir kind;
 	uint32_t child;
 	int file;
 
-	if (dir->kind != NODE_DIR || !engine_exists(fs->engine, dir->ct))
+	if (dir->kind != NODE_DIR || !engine_exists(fs->engine, &dir->at))
 		return -ENOENT;
-	if (dir->at.dir == DIR_CT) {
-		if (strcmp(name, ".porto") == 0) {
-			node_dir(dir->ct, DIR_DAEMON, ret);
-			return 0;
-		}
-		if (dir->ct == ENGINE_ROOT && strcmp(name, "self") == 0) {
-			*ret = (struct node){ .kind = NODE_SELF, .ct = dir->ct, .at = { .ct = dir->ct, .file = -1 } };
-			return 0;
-		}
+	if (find_subdir(fs, dir, name, ret))
+		return 0;
+	if (dir->at.dir == DIR_CT && dir->at.ct == ENGINE_ROOT && strcmp(name, "self") == 0) {
+		*ret = (struct node){ .kind = NODE_SELF, .high = dir->high, .at = { .ct = dir->high, .view = dir->high, .file = -1 } };
+		return 0;
 	}
 	file = engine_file_find(dir->at.dir, name);
-	if (file >= 0 && node_has(&fs->names[dir->at.dir].table[file], dir->ct)) {
-		node_file(fs, dir->ct, dir->at.dir, file, ret);
+	if (file >= 0 && node_has(&fs->names[dir->at.dir].table[file], dir)) {
+		node_file(fs, dir, file, ret);
 		if (ret->flags & FILE_ACTION)
-			ret->payload |= (++fs->shm->actions & 0xffff) << COUNT_SHIFT;
+			ret->payload |= (++fs->shm->actions & COUNT_MASK) << COUNT_SHIFT;
 		return 0;
 	}
-	if (dir->at.dir == DIR_CT && engine_lookup(fs->engine, dir->ct, name, &child) == 0) {
-		node_dir(child, DIR_CT, ret);
+	if (engine_lookup(fs->engine, &dir->at, name, &kind, &child) == 0) {
+		node_dir(fs, dir->at.view, kind, child, ret);
 		return 0;
 	}
-	return lookup_key(fs, dir, name, ret);
+	return node_name(fs, dir, name, ret);
 }
 
 static uint64_t stat_ino(struct fs *fs, const struct node *n)
@@ -322,9 +449,9 @@ static uint64_t stat_ino(struct fs *fs, const struct node *n)
 	struct node plain = *n;
 
 	if (n->kind == NODE_FILE)
-		plain.payload &= (1u << COUNT_SHIFT) - 1;
+		plain.payload &= VIEWED | ((1u << COUNT_SHIFT) - 1);
 	else if (n->kind == NODE_KEY)
-		plain.payload = fs->shm->key_hashes[n->payload & (KEYS - 1)] & ((1u << KIND_SHIFT) - 1);
+		plain.payload = (fs->shm->key_hashes[n->payload & (KEYS - 1)] & ((1u << (KIND_SHIFT - 1)) - 1)) | (n->payload & VIEWED);
 	return node_id(&plain);
 }
 
@@ -338,9 +465,7 @@ int node_stat(struct fs *fs, const struct node *n, struct stat *ret)
 		ret->st_mode = S_IFLNK | 0777;
 		return 0;
 	}
-	if (n->at.dir != DIR_CT && !engine_exists(fs->engine, n->ct))
-		return -ENOENT;
-	r = engine_attr(fs->engine, n->at.dir, n->at.ct, n->at.file, &a);
+	r = engine_attr(fs->engine, &n->at, &a);
 	if (r < 0)
 		return r;
 	ret->st_mode = a.mode;
@@ -350,6 +475,9 @@ int node_stat(struct fs *fs, const struct node *n, struct stat *ret)
 	/* busybox cat, sendfile and test -s take a file of size 0 for an empty one. */
 	if (n->kind != NODE_DIR && !(n->flags & FILE_STREAM))
 		ret->st_size = MAX(ret->st_size, 4096);
+	/* or cp looks for holes in it */
+	if (n->flags & FILE_PIPE)
+		ret->st_blocks = ret->st_size / 512;
 	ret->st_mtim.tv_sec = ret->st_atim.tv_sec = a.mtime;
 	ret->st_ctim.tv_sec = a.ctime;
 	return 0;
@@ -368,10 +496,10 @@ double node_attr_timeout(const struct node *n)
 
 int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret)
 {
-	bool container = n->kind == NODE_DIR && n->at.dir == DIR_CT;
+	bool may_go = (n->kind == NODE_DIR && (n->at.dir == DIR_CT || is_object(n->at.dir))) || n->at.dir == DIR_LINKS;
 
 	*ret = (struct fuse_entry_param){ .ino = node_id(n), .attr_timeout = node_attr_timeout(n) };
-	if (container ? session_has_epoch(fs) : !(n->flags & FILE_ACTION))
+	if (may_go ? session_has_epoch(fs) : !(n->flags & FILE_ACTION))
 		ret->entry_timeout = TIMEOUT_NAME;
 	return node_stat(fs, n, &ret->attr);
 }

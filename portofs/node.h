@@ -1,7 +1,9 @@
 /*
  * portofs/node.h: what the kernel calls a file: 64 bits that mean the same to every worker of the mount.
  *
- *     high 32   the container whose directory it is in (never reused, so an id of one that is gone stays invalid)
+ *     high 32   the container, volume, layer or storage whose directory it is in (never reused, so an id of one that is gone
+ *               stays invalid); with the bit `viewed` the place in a table of those that are seen in a container's directory:
+ *               the kernel wants a directory to have one name, so /porto/a/.volumes/7 is another one than /porto/.volumes/7
  *     low 32    kind (3 bits) and payload
  *
  * FUSE's root, 1, is the directory of container 1. File numbers differ from binary to binary: ids hold the place of the
@@ -18,7 +20,7 @@ enum node_kind { NODE_DIR, NODE_FILE, NODE_KEY, NODE_SELF };
 
 struct node {
 	enum node_kind kind;
-	uint32_t ct;           /* the directory's container */
+	uint32_t high;         /* of the id */
 	struct engine_node at; /* as the engine wants it; file -1 for a directory */
 	unsigned flags;        /* of the file */
 	uint32_t payload;      /* the id's low part without the kind */
@@ -31,14 +33,24 @@ int node_init(struct fs *fs);
 int node_of_id(struct fs *fs, uint64_t id, struct node *ret);
 uint64_t node_id(const struct node *n);
 
-void node_dir(uint32_t ct, enum engine_dir dir, struct node *ret);
-void node_file(struct fs *fs, uint32_t ct, enum engine_dir dir, int file, struct node *ret);
+/* A directory as it is seen in that of container `view`. */
+void node_dir(struct fs *fs, uint32_t view, enum engine_dir dir, uint32_t id, struct node *ret);
+/* One of its files; a name in it that stands in no table: file and key as engine_name gave them. */
+void node_file(struct fs *fs, const struct node *dir, int file, struct node *ret);
+int node_name(struct fs *fs, const struct node *dir, const char *name, struct node *ret); /* -ENOENT, -ENAMETOOLONG, -ENOSPC */
+
+/* The directories that a directory always has: false when there is no i-th. */
+bool node_subdir(struct fs *fs, const struct node *dir, size_t i, const char **name, struct node *ret);
+/* Is this name one of theirs? */
+bool node_is_fixed(struct fs *fs, const struct node *dir, const char *name);
+/* What ".." is in a directory; "/" is its own. */
+void node_up(struct fs *fs, const struct node *dir, struct node *ret);
 
 /* Finds a name in a directory and gives action files a fresh counter. -ENOENT, -ENAMETOOLONG, -ENOSPC. */
 int node_lookup(struct fs *fs, const struct node *dir, const char *name, struct node *ret);
 
-/* Is this file there at all in this container's directory? */
-bool node_has(const struct engine_file *file, uint32_t ct);
+/* Is this file there at all in this directory? */
+bool node_has(const struct engine_file *file, const struct node *dir);
 
 /* st_ino is the same for a file whatever its counter or place. */
 int node_stat(struct fs *fs, const struct node *n, struct stat *ret);

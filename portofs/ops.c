@@ -83,9 +83,9 @@ static int change_owner(fuse_req_t req, const struct node *n, const struct stat 
 	gid_t gid = which & FUSE_SET_ATTR_GID ? want->st_gid : (gid_t)-1;
 
 	/* The files belong to whom the container belongs to. */
-	if (n->kind == NODE_SELF || n->at.dir != DIR_CT)
+	if (n->kind == NODE_SELF)
 		return -EPERM;
-	return engine_chown(fs->engine, &who, fs->cookie, n->ct, uid, gid, err);
+	return engine_chown(fs->engine, &who, fs->cookie, &n->at, uid, gid, err);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *want, int which, UNUSED struct fuse_file_info *fi)
@@ -131,19 +131,17 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, UNUSED
 	struct engine_cred who = fs_caller(req);
 	struct fs *fs = fs_of(req);
 	struct err err = {};
+	struct engine_child made;
 	struct node dir, n;
-	uint32_t id;
 	int r = node_of_id(fs, parent, &dir);
 
-	if (r == 0 && dir.at.dir != DIR_CT)
-		r = -EPERM;
 	if (r == 0)
-		r = engine_mkdir(fs->engine, &who, fs->cookie, dir.ct, name, &id, &err);
+		r = engine_mkdir(fs->engine, &who, fs->cookie, &dir.at, name, &made, &err);
 	if (r < 0) {
 		fs_refuse(req, r, &err);
 		return;
 	}
-	node_dir(id, DIR_CT, &n);
+	node_dir(fs, dir.at.view, made.dir, made.id, &n);
 	reply_entry(req, &n);
 }
 
@@ -155,10 +153,27 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct node dir;
 	int r = node_of_id(fs, parent, &dir);
 
-	if (r == 0 && (dir.at.dir != DIR_CT || name[0] == '.'))
+	if (r == 0 && (name[0] == '.' || node_is_fixed(fs, &dir, name)))
 		r = -EPERM;
 	if (r == 0)
-		r = engine_rmdir(fs->engine, &who, fs->cookie, dir.ct, name, &err);
+		r = engine_rmdir(fs->engine, &who, fs->cookie, &dir.at, name, &err);
+	if (r < 0)
+		fs_refuse(req, r, &err);
+	else
+		fuse_reply_err(req, 0);
+}
+
+/* Links of volumes are the only files that users make and remove. */
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct engine_cred who = fs_caller(req);
+	struct fs *fs = fs_of(req);
+	struct err err = {};
+	struct node dir;
+	int r = node_of_id(fs, parent, &dir);
+
+	if (r == 0)
+		r = engine_unlink(fs->engine, &who, fs->cookie, &dir.at, name, &err);
 	if (r < 0)
 		fs_refuse(req, r, &err);
 	else
@@ -166,11 +181,6 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 }
 
 /* What this tree has no meaning for. */
-
-static void op_unlink(fuse_req_t req, UNUSED fuse_ino_t parent, UNUSED const char *name)
-{
-	fs_refuse(req, -EPERM, NULL);
-}
 
 static void op_rename(fuse_req_t req, UNUSED fuse_ino_t parent, UNUSED const char *name, UNUSED fuse_ino_t to,
 		      UNUSED const char *to_name, UNUSED unsigned flags)
@@ -193,11 +203,19 @@ static void op_mknod(fuse_req_t req, UNUSED fuse_ino_t parent, UNUSED const char
 	fs_refuse(req, -EPERM, NULL);
 }
 
-/* open(O_CREAT) of a name that isn't there: most often a property misspelt. */
-static void op_create(fuse_req_t req, UNUSED fuse_ino_t parent, UNUSED const char *name, UNUSED mode_t mode,
-		      UNUSED struct fuse_file_info *fi)
+/* open(O_CREAT) of a name that isn't there: most often a property misspelt. A link comes to be with what is written. */
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, UNUSED mode_t mode, struct fuse_file_info *fi)
 {
-	fs_refuse(req, -ENOENT, NULL);
+	struct fs *fs = fs_of(req);
+	struct node dir, n;
+	int r = node_of_id(fs, parent, &dir);
+
+	if (r == 0)
+		r = dir.at.dir == DIR_LINKS ? node_name(fs, &dir, name, &n) : -ENOENT;
+	if (r < 0)
+		fs_refuse(req, r, NULL);
+	else
+		fs_open_new(req, &n, fi);
 }
 
 static void op_statfs(fuse_req_t req, UNUSED fuse_ino_t ino)

@@ -1,5 +1,7 @@
 #include "portofs/park.h"
 
+#include <sys/mman.h>
+
 #include "base/log.h"
 
 #define CHAINS 4096u
@@ -74,12 +76,16 @@ static void *slot_data(struct shm *shm, struct slot *s)
 static void slot_release(struct fs *fs, struct slot *s)
 {
 	struct shm *shm = fs->shm;
-	uint32_t big = s->big;
+	uint32_t big = s->big, len = s->len;
 
 	atomic_store(&s->cookie, 0);
 	fs->slot_hint = MIN(fs->slot_hint, (uint32_t)(s - shm->slots));
-	if (big)
-		atomic_store(&shm->big_used[big - 1], 0);
+	if (!big)
+		return;
+	/* the one that comes next mostly takes the same */
+	if (big > 1 && len > BIG_SLOT_KEPT)
+		(void)madvise(shm->big[big - 1].data + BIG_SLOT_KEPT, BIG_SLOT_BYTES - BIG_SLOT_KEPT, MADV_REMOVE);
+	atomic_store(&shm->big_used[big - 1], 0);
 }
 
 static int free_slot(const struct fs *fs)

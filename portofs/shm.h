@@ -16,7 +16,7 @@
 #include "engine/notes.h"
 
 #define SHM_MAGIC 0x6f74726f70u
-#define SHM_LAYOUT 3u
+#define SHM_LAYOUT 5u
 
 #define MAX_WRITE (128u << 10)
 #define LANDINGS 4u
@@ -24,10 +24,12 @@
 #define SLOTS 16384u
 #define SLOT_BYTES 232u
 #define BIG_SLOTS 256u
-#define BIG_SLOT_BYTES 8192u
-#define NAME_DIRS 8u
+#define BIG_SLOT_BYTES LANDING_BYTES
+#define BIG_SLOT_KEPT 8192u /* of its memory when it is free */
+#define NAME_DIRS 16u
 #define NAME_FILES 512u
 #define NAME_BYTES 48u
+#define VIEWS 4096u
 #define KEYS 2048u
 #define KEY_BYTES 1000u
 #define GATHERS 64u
@@ -49,7 +51,7 @@ struct slot {
 };
 
 struct big_slot {
-	_Alignas(8) unsigned char data[BIG_SLOT_BYTES];
+	_Alignas(4096) unsigned char data[BIG_SLOT_BYTES];
 };
 
 /* A name that stands in no table (prop[key], memory.stat) behind a node id. */
@@ -58,6 +60,14 @@ struct key {
 	uint64_t pin_cookie;     /* the last request that changed its pins */
 	uint64_t used;
 	char name[KEY_BYTES];
+};
+
+/* A volume, layer or storage as it is seen in a container's directory. */
+struct view {
+	uint32_t token; /* generation and place: the id's upper half. 0: free */
+	uint32_t ct, id;
+	uint32_t dir;
+	uint64_t used;
 };
 
 /* What one handle has written so far. */
@@ -129,6 +139,7 @@ struct shm {
 	uint64_t uses;                    /* for least recently used */
 	char names[NAME_DIRS][NAME_FILES][NAME_BYTES];
 	uint32_t stamps[STAMPS];          /* clock of the last change, by hash of the file */
+	struct view views[VIEWS];
 	uint32_t key_tags[KEYS];          /* generation << 16 | dir << 15 ... of key[i]; see node.c. 0: free */
 	uint32_t key_hashes[KEYS];
 	uint32_t key_pins[KEYS];          /* open handles: not to be forgotten, if it can be helped */

@@ -1,24 +1,15 @@
 /*
- * What readdir shows: "." and "..", the listed files, and in a container's directory its children by ascending id, so that
- * an offset stays good while containers come and go.
+ * What readdir shows: "." and "..", the listed files, the directories that are always there, then what users made (containers,
+ * volumes, layers, links) by ascending number, so that an offset stays good while they come and go.
  */
 #include "portofs/fs.h"
 
 #include "portofs/node.h"
 
-/* Offsets: 1 behind ".", 2 behind "..", then the place among the files, then the special names, then the child's id. */
+/* Offsets: 1 behind ".", 2 behind "..", then the place among the files, then among the directories, then the child's number. */
 #define OFFSET_FILES 2u
 #define OFFSET_SPECIAL (OFFSET_FILES + NAME_FILES)
 #define OFFSET_CHILDREN 0x1000u
-
-/* Names in /porto itself besides its files. */
-static const struct {
-	const char *name;
-	enum node_kind kind;
-} specials[] = {
-	{ ".porto", NODE_DIR },
-	{ "self", NODE_SELF },
-};
 
 struct listing {
 	fuse_req_t req;
@@ -52,15 +43,11 @@ static bool put(struct listing *l, const char *name, const struct node *n, off_t
 
 static bool put_dots(struct listing *l, off_t off)
 {
-	struct node up = l->dir;
-	uint32_t parent = 0;
+	struct node up;
 
 	if (off < 1 && !put(l, ".", &l->dir, 1))
 		return false;
-	if (l->dir.at.dir != DIR_CT)
-		node_dir(l->dir.ct, DIR_CT, &up);
-	else if ((parent = engine_parent(l->fs->engine, l->dir.ct)))
-		node_dir(parent, DIR_CT, &up);
+	node_up(l->fs, &l->dir, &up);
 	return off >= 2 || put(l, "..", &up, 2);
 }
 
@@ -71,53 +58,73 @@ static bool put_files(struct listing *l, off_t off)
 	struct node n;
 
 	for (size_t i = first; i < names->files; i++) {
-		if (!(names->table[i].flags & FILE_LISTED) || !node_has(&names->table[i], l->dir.ct))
+		if (!(names->table[i].flags & FILE_LISTED) || !node_has(&names->table[i], &l->dir))
 			continue;
-		node_file(l->fs, l->dir.ct, l->dir.at.dir, (int)i, &n);
+		node_file(l->fs, &l->dir, (int)i, &n);
 		if (!put(l, names->table[i].name, &n, (off_t)(OFFSET_FILES + i + 1)))
 			return false;
 	}
 	return true;
 }
 
-static bool put_specials(struct listing *l, off_t off)
+static bool put_subdirs(struct listing *l, off_t off)
 {
-	size_t first = off > (off_t)OFFSET_SPECIAL ? (size_t)off - OFFSET_SPECIAL : 0;
+	const char *name;
 	struct node n;
+	size_t i;
 
-	for (size_t i = first; i < ARRAY_LEN(specials); i++) {
-		if (node_lookup(l->fs, &l->dir, specials[i].name, &n) == 0 &&
-		    !put(l, specials[i].name, &n, (off_t)(OFFSET_SPECIAL + i + 1)))
+	for (i = 0; node_subdir(l->fs, &l->dir, i, &name, &n); i++)
+		if (off <= (off_t)(OFFSET_SPECIAL + i) && !put(l, name, &n, (off_t)(OFFSET_SPECIAL + i + 1)))
 			return false;
-	}
+	if (l->dir.at.dir == DIR_CT && l->dir.at.ct == ENGINE_ROOT && off <= (off_t)(OFFSET_SPECIAL + i) &&
+	    node_lookup(l->fs, &l->dir, "self", &n) == 0)
+		return put(l, "self", &n, (off_t)(OFFSET_SPECIAL + i + 1));
+	return true;
+}
+
+/* A name among many that may all be asked for: the kernel looks it up when somebody wants it. */
+static bool put_name(struct listing *l, const char *name, off_t next)
+{
+	struct fuse_entry_param e = { .attr.st_mode = S_IFREG };
+	size_t room = l->size - l->used, need;
+
+	e.attr.st_ino = UINT64_MAX >> 1;
+	need = l->plus ? fuse_add_direntry_plus(l->req, l->buf + l->used, room, name, &e, next) :
+			 fuse_add_direntry(l->req, l->buf + l->used, room, name, &e.attr, next);
+	if (need > room)
+		return false;
+	l->used += need;
 	return true;
 }
 
 static void put_children(struct listing *l, off_t off)
 {
-	uint32_t id = off > (off_t)OFFSET_CHILDREN ? (uint32_t)(off - OFFSET_CHILDREN) : 0;
-	const char *name;
+	struct engine_child child = { .number = off > (off_t)OFFSET_CHILDREN ? (uint64_t)(off - OFFSET_CHILDREN) : 0 };
 	struct node n;
+	off_t next;
 
-	while ((id = engine_next_child(l->fs->engine, l->dir.ct, id, &name))) {
-		node_dir(id, DIR_CT, &n);
-		if (!put(l, name, &n, (off_t)OFFSET_CHILDREN + id))
+	while (engine_next_child(l->fs->engine, &l->dir.at, &child)) {
+		next = (off_t)(OFFSET_CHILDREN + child.number);
+		if (child.is_file) {
+			if (!put_name(l, child.name, next))
+				return;
+			continue;
+		}
+		node_dir(l->fs, l->dir.at.view, child.dir, child.id, &n);
+		if (!put(l, child.name, &n, next))
 			return;
 	}
 }
 
 static void list(struct listing *l, off_t off)
 {
-	bool root = l->dir.at.dir == DIR_CT && l->dir.ct == ENGINE_ROOT;
-
 	if (!put_dots(l, off))
 		return;
 	if (off < (off_t)OFFSET_SPECIAL && !put_files(l, off))
 		return;
-	if (root && off < (off_t)OFFSET_CHILDREN && !put_specials(l, off))
+	if (off < (off_t)OFFSET_CHILDREN && !put_subdirs(l, off))
 		return;
-	if (l->dir.at.dir == DIR_CT)
-		put_children(l, off);
+	put_children(l, off);
 }
 
 static void readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
@@ -128,7 +135,7 @@ static void readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool
 
 	if (r == 0 && l.dir.kind != NODE_DIR)
 		r = -ENOTDIR;
-	if (r == 0 && !engine_exists(l.fs->engine, l.dir.ct))
+	if (r == 0 && !engine_exists(l.fs->engine, &l.dir.at))
 		r = -ENOENT;
 	if (r == 0 && !buf)
 		r = -ENOMEM;
@@ -145,7 +152,7 @@ void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node n;
 	int r = node_of_id(fs_of(req), ino, &n);
 
-	if (r == 0 && !engine_exists(fs_of(req)->engine, n.ct))
+	if (r == 0 && !engine_exists(fs_of(req)->engine, &n.at))
 		r = -ENOENT;
 	if (r < 0)
 		fs_refuse(req, r, NULL);

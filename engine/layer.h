@@ -1,0 +1,265 @@
+/*
+ * engine/layer.h: layers and storages of places: what there is, and the processes (porto-store) that import, export and
+ * remove. A place's directories are the truth; what is known here is what the last look at them found, plus what was made
+ * since. A layer that was made (mkdir) and not filled yet has a record in the state directory and nothing else.
+ *
+ * A job (struct sjob) is one porto-store. Its record is written before it may begin, so the worker that follows one that was
+ * killed finds it at work, or its result, or begins it again. What it needs from files is done in threads, with copies.
+ */
+#ifndef ENGINE_LAYER_H
+#define ENGINE_LAYER_H
+
+#include "engine/place.h"
+#include "engine/vol.h"
+#include "layerstore/image_record.h"
+#include "layerstore/ring.h"
+
+enum item_state { IS_EMPTY, IS_IMPORTING, IS_READY, ITEM_STATES };
+extern const char *const item_state_names[ITEM_STATES];
+
+/* A layer, a storage or a meta-storage, which holds parts of either kind under limits of its own. */
+struct item {
+	struct item *next;    /* by id */
+	struct item *by_id, *by_name;
+	uint32_t id;          /* from kind, place and name, so the next worker gives it the same one */
+	uint32_t hash;
+	enum stored kind;
+	char *place, *name;
+	enum item_state state;
+	bool reserved;        /* made here and not in the place yet: has a record */
+	bool gone;            /* renamed, or about to be, and being removed: has a record too; its name is free */
+	bool renamed;         /* it has been */
+	bool seen;            /* by the look that goes on */
+	uid_t uid;
+	gid_t gid;
+	int64_t used;         /* last use, epoch seconds; 0: not known */
+	uint64_t size;        /* bytes of the tree; 0: not known */
+	struct vol_limits limits; /* of a meta-storage ... */
+	struct vol_usage usage;   /* ... when it was last looked at */
+	char *private, *error;
+	char *charge;         /* see struct sjob */
+	char *before;         /* private text before the write ... */
+	uint64_t before_cookie; /* ... with this cookie, which may be the first part of a longer one */
+	char *trash;          /* of one that is gone: its name then, behind _remove_ */
+	uint64_t unique;
+	int unique_result;
+};
+
+enum sjob_kind {
+	SJ_IMPORT, SJ_MERGE, SJ_EXPORT, SJ_EXPORT_VOLUME, SJ_REMOVE,
+	SJ_IMAGE_IMPORT, SJ_IMAGE_PULL, SJ_IMAGE_REMOVE, SJ_IMAGE_SWEEP, SJ_KINDS
+};
+enum sjob_phase { SJP_WAITING, SJP_PREPARING, SJP_RUNNING, SJP_ENDING, SJP_OVER };
+
+enum { STORE_GO = 7, STORE_RING = 8 }; /* descriptors in porto-store */
+
+/* A request that waits for the stream. */
+struct stream_wait {
+	struct stream_wait *next;
+	uint64_t cookie, off; /* a read: from there; a write: its end */
+	size_t size;          /* of a read; 0: a write */
+};
+
+struct sjob {
+	struct sjob *next;
+	struct engine *e;
+	const char *program;
+	uint32_t id;
+	uint64_t stamp;         /* makes names of its files its own, also beside other daemons' */
+	enum sjob_kind kind;
+	enum sjob_phase phase;
+	enum stored stored;
+	uint32_t item;          /* or the volume; 0: gone meanwhile */
+	char *place, *sub;      /* sub: directory of the place */
+	char *name;             /* in it; of a removal what stands behind _remove_ */
+	char *path, *format;    /* the archive as the client sees it, "": none; "": the usual format */
+	struct strv words;      /* options of porto-store about an image */
+	char *client_root;
+	struct engine_cred who, as;
+	struct strv groups;     /* of as, numbers */
+	gid_t porto_gid;
+	uid_t owner_uid;        /* of what is imported */
+	gid_t owner_gid;
+	char *private;          /* of a pull: the token */
+	char *charge;           /* the container whose memory pays for an import; "" or NULL: ours */
+	char *memory_dir;       /* the memory cgroup it goes into, "": none */
+	bool is_default_place;
+	bool stopping;          /* told to */
+	bool unwanted;          /* nobody wants to know how it ends */
+	bool restored;          /* begun by a worker before this one */
+	bool never_began;       /* its process went before it did anything ... */
+	bool began_again;       /* ... and was started once more */
+	uint64_t cookie;        /* who waits for the end; 0: nobody */
+	uint64_t handle;        /* of a stream, while it is open */
+	struct ring *ring;
+	struct stream_wait *waiting;
+	struct loop_fd ring_watch;
+	struct vop *vop;        /* of a volume's export: what the thread must know of it */
+	int jobs_fd, go, status;
+	pid_t pid;
+	uint64_t start;
+	bool child;             /* ours to be waited for */
+	struct loop_fd watch;   /* pidfd */
+	int result;
+	uint64_t unpacked;
+	struct image_records images; /* what there is in the place now */
+	bool images_read;
+	struct err err;
+};
+
+#define ITEM_HASH 1024u
+#define STORE_CGROUP ".helpers" /* below our root: jobs; no container can be called so */
+#define ITEM_SIZE_XATTR "trusted.porto.size" /* of the file with owner and private text: bytes of the tree */
+
+struct looked_place {
+	struct looked_place *next;
+	char *path;
+	int lock; /* on its porto_volumes: others than the holder leave volumes alone. -1: not held */
+	uint64_t stamp; /* what its directories looked like; 0: not known */
+	bool weak_gone; /* what was weak when this daemon began */
+};
+
+struct store {
+	struct item *items;
+	struct item *by_id[ITEM_HASH], *by_name[ITEM_HASH];
+	struct sjob *jobs;          /* in order of begin */
+	struct looked_place *places;
+	struct image_place *images; /* image.h */
+	union value load_limit;     /* bytemap */
+	int items_fd, jobs_fd;      /* the state directory's layers/ and jobs/ */
+	char *program;              /* porto-store */
+	char *memory_dir;           /* their memory cgroup, once there is one */
+	uint32_t next_job;
+	struct loop_timer timer;
+	unsigned looking;           /* threads that look at a place */
+	unsigned looks;
+	bool again;                 /* one of them was too late */
+	uint64_t changes;           /* items that were made or removed by us */
+	struct file_waiter { struct file_waiter *next; uint64_t cookie; bool begun; } *cleanups; /* begun: the look that goes on is for it */
+};
+
+int store_open(struct engine *e, struct err *err);
+void store_close(struct engine *e);
+int store_restore(struct engine *e, struct err *err);
+void store_list_leaks(struct engine *e, struct text *out);
+
+/* ---- layer.c ---- */
+
+struct item *item_find(struct engine *e, uint32_t id);
+struct item *item_find_name(struct engine *e, enum stored kind, const char *place, const char *name); /* no gone one */
+int item_new(struct engine *e, enum stored kind, const char *place, const char *name, struct item **ret);
+void item_free(struct engine *e, struct item *it);
+void item_set_id(struct engine *e, struct item *it, uint32_t id);
+const char *item_word(enum stored kind); /* "layer" */
+void item_note_error(struct engine *e, struct item *it, const struct err *err);
+int item_check_owner(const struct item *it, const struct engine_cred *as, struct err *err);
+/* Busy, if a volume stands on it. */
+int item_check_unused(struct engine *e, const struct item *it, struct err *err);
+/* A volume is gone: weak layers and storages that nobody uses any more go too. */
+void layers_unused(struct vol *v);
+/* A meta-storage that has parts, of which some have just been made: Busy. */
+int item_check_empty(struct engine *e, const struct item *it, struct err *err);
+/* Takes it out of the place: renamed at once, removed in the background; an import is stopped. */
+int item_remove(struct engine *e, struct item *it, uint64_t cookie, struct err *err);
+/* What a worker before this one had begun so. */
+int item_finish_removal(struct engine *e, struct item *it, struct err *err);
+
+/* ---- layer_save.c: records of items that are not, or no longer, in a place ---- */
+
+int item_save(struct engine *e, struct item *it, uint64_t cookie, int result, struct err *err);
+void item_forget(struct engine *e, struct item *it);
+void item_move_record(struct engine *e, struct item *it, uint32_t from); /* its id was another one */
+void known_save(struct engine *e); /* after every change of what is in places */
+int items_restore(struct engine *e, struct err *err);
+
+/* ---- layer_scan.c ---- */
+
+/* Looks at the places again, and removes what nobody owns; cookie: answered when that is done, 0: nobody waits. */
+int store_look(struct engine *e, uint64_t cookie);
+int store_add_place(struct engine *e, const char *place); /* 1: it is a new one; -ENOMEM */
+bool store_cancel(struct engine *e, uint64_t cookie);
+/* A removal is over: was it the last one that somebody waits for? */
+void store_removed(struct engine *e);
+
+/* ---- layer_job.c ---- */
+
+struct sjob *sjob_new(struct engine *e, enum sjob_kind kind, const struct engine_cred *who, uint64_t cookie);
+/* About this item: its place, directory and name. */
+int sjob_set_item(struct sjob *j, const struct item *it);
+int sjob_set_volume(struct sjob *j, const struct vol *v);
+int sjob_set_image(struct sjob *j, const char *place, const char *name);
+static inline bool sjob_is_image(const struct sjob *j)
+{
+	return j->kind >= SJ_IMAGE_IMPORT;
+}
+void sjob_free(struct sjob *j);
+/* Takes it. ENGINE_PENDING or the error. */
+int sjob_begin(struct sjob *j, struct err *err);
+struct sjob *sjob_of_item(struct engine *e, uint32_t item);   /* NULL; SJ_OVER ones don't count */
+struct sjob *sjob_of_volume(struct engine *e, uint32_t vol);
+struct sjob *sjob_of_cookie(struct engine *e, uint64_t cookie);
+struct sjob *sjob_of_handle(struct engine *e, uint64_t handle);
+bool sjob_works_on(struct engine *e, const char *place, const char *name);
+void sjob_stop(struct sjob *j);
+/* "BYTES TOTAL" */
+void sjob_progress(const struct sjob *j, struct text *out);
+bool sjob_cancel(struct engine *e, uint64_t cookie);
+/* The remains of something: _remove_NAME in PLACE/sub; item (0: none) is freed with them. */
+void sjob_remove_later(struct engine *e, const char *place, const char *sub, const char *name, uint32_t item);
+/* One that a worker before this one had begun: with its process, or from the beginning. */
+void sjob_resume(struct sjob *j);
+
+/* ---- layer_work.c: in threads ---- */
+
+void sjob_prepare(void *j); /* opens everything and starts porto-store, which waits for a byte through j->go */
+/* Bytes of the tree, kept with the file of its owner. */
+void item_note_size(int dir, const char *name, uint64_t size);
+void sjob_settle(void *j);  /* it has gone: its result; what it has made is put in place or taken away */
+
+/* ---- layer_memory.c ---- */
+
+int sjob_set_memory(struct sjob *j);
+int sjob_charge(struct sjob *j);
+void store_memory_end(struct cgroups *g); /* kills what is at work, and takes the cgroup away */
+
+/* ---- layer_files.c, layer_meta.c ---- */
+
+/* What all items have: */
+bool item_exists(struct engine *e, const struct engine_node *n);
+int item_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret);
+int item_check_writer(const struct dir_call *c);
+int item_chown(const struct dir_call *c, uid_t uid, gid_t gid);
+int lread_error(const struct file_call *c, struct text *out);
+int lread_last_usage(const struct file_call *c, struct text *out);
+int lread_owner_group(const struct file_call *c, struct text *out);
+int lread_owner_user(const struct file_call *c, struct text *out);
+int lread_place(const struct file_call *c, struct text *out);
+int lread_private(const struct file_call *c, struct text *out);
+int lwrite_private(const struct file_call *c, const char *text);
+/* Makes the directory of one that has a record; harmless when it is there. */
+int meta_make(struct engine *e, struct item *it, struct err *err);
+/* Busy, if there is anything in it; else its quota is ended. */
+int meta_check_empty(const struct item *it, struct err *err);
+
+const char *archive_format(const char *path); /* that the name ends in; "": none that is known */
+int archive_check_path(const char *path, struct err *err);
+/* Takes path and format as they were written to its `export`. ENGINE_PENDING or the error. */
+int sjob_export_volume(struct vol *v, const struct file_call *c, const char *path, const char *format);
+int archive_check_format(const char *format, struct err *err);
+
+/* ---- layer_record.c ---- */
+
+int sjob_save(struct sjob *j, struct err *err);
+void sjob_forget(struct sjob *j);
+int sjobs_restore(struct engine *e, struct err *err);
+
+/* ---- layer_stream.c: the archive through `tarball` ---- */
+
+int stream_write(struct sjob *j, uint64_t cookie, const struct engine_value *value, struct err *err);
+ssize_t stream_read(struct sjob *j, uint64_t cookie, char *buf, size_t size, uint64_t off, struct err *err);
+void stream_close(struct sjob *j);   /* the descriptor is gone; the job may be afterwards */
+int stream_watch(struct sjob *j);
+void stream_wake(struct sjob *j);    /* who waits is answered, if there is an answer now */
+bool stream_cancel(struct sjob *j, uint64_t cookie);
+
+#endif

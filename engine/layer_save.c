@@ -1,0 +1,258 @@
+/* Records of layers and storages that are not in their place yet, or no longer: <state_dir>/layers/<id>, lines as in `spec`. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/layer.h"
+#include "engine/limits.h"
+#include "engine/save.h"
+
+static void record_name(const struct item *it, char name[24])
+{
+	snprintf(name, 24, "%u", (unsigned)it->id);
+}
+
+int item_save(struct engine *e, struct item *it, uint64_t cookie, int result, struct err *err)
+{
+	const struct {
+		const char *name, *value;
+	} rows[] = { { ".place", it->place }, { ".name", it->name }, { ".private", it->private }, { ".error", it->error }, { ".trash", it->trash }, { ".charge", it->charge } };
+	autotext struct text out = {};
+	char name[24];
+	int r;
+
+	if (cookie != 0) {
+		it->unique = cookie;
+		it->unique_result = result;
+	}
+	text_addf(&out, ".kind = %d\n.owner = %u %u\n.unique = %llu\n.result = %d\n.gone = %d %d\n", it->kind, (unsigned)it->uid,
+		  (unsigned)it->gid, (unsigned long long)it->unique, it->unique_result, it->gone, it->renamed);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].value != NULL)
+			spec_line_format(&out, rows[i].name, rows[i].value);
+	record_name(it, name);
+	r = text_ok(&out) < 0 ? -ENOMEM : file_replace(e->store->items_fd, name, out.p, out.len, 0600);
+	return r < 0 ? err_sys(err, -r, "cannot save %s in %s", it->name, e->conf->daemon_state_dir) : 0;
+}
+
+void item_forget(struct engine *e, struct item *it)
+{
+	char name[24];
+
+	record_name(it, name);
+	(void)unlinkat(e->store->items_fd, name, 0);
+	it->reserved = false;
+}
+
+void item_move_record(struct engine *e, struct item *it, uint32_t from)
+{
+	char old[24], name[24];
+
+	snprintf(old, sizeof(old), "%u", (unsigned)from);
+	record_name(it, name);
+	(void)renameat(e->store->items_fd, old, e->store->items_fd, name);
+}
+
+struct loading {
+	unsigned kind, uid, gid, gone, renamed;
+	unsigned long long unique;
+	int result;
+	char *place, *name, *private, *error, *trash, *charge;
+};
+
+static int load_line(void *arg, const char *name, const char *value, size_t line)
+{
+	struct loading *l = arg;
+	const struct {
+		const char *name;
+		char **at;
+	} rows[] = { { ".place", &l->place }, { ".name", &l->name }, { ".private", &l->private }, { ".error", &l->error }, { ".trash", &l->trash }, { ".charge", &l->charge } };
+
+	(void)line;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (strcmp(name, rows[i].name) == 0) {
+			free(*rows[i].at);
+			*rows[i].at = strdup(value);
+			return 0;
+		}
+	if (strcmp(name, ".kind") == 0)
+		(void)sscanf(value, "%u", &l->kind);
+	else if (strcmp(name, ".owner") == 0)
+		(void)sscanf(value, "%u %u", &l->uid, &l->gid);
+	else if (strcmp(name, ".unique") == 0)
+		l->unique = strtoull(value, NULL, 10);
+	else if (strcmp(name, ".result") == 0)
+		l->result = atoi(value);
+	else if (strcmp(name, ".gone") == 0)
+		(void)sscanf(value, "%u %u", &l->gone, &l->renamed);
+	return 0;
+}
+
+static int load_item(struct engine *e, struct loading *l, struct item **ret)
+{
+	bool whole = l->place != NULL && l->name != NULL && l->kind <= STORED_META;
+	struct item *it = whole ? item_find_name(e, (enum stored)l->kind, l->place, l->name) : NULL;
+	int r;
+
+	/* one that is in its place: the removal had only begun, or the import had only just ended */
+	if (it != NULL && l->gone && !l->renamed)
+		item_free(e, it);
+	else if (it != NULL && !l->gone)
+		return -EEXIST;
+	r = whole ? item_new(e, (enum stored)l->kind, l->place, l->name, &it) : -EINVAL;
+	if (r < 0)
+		return r;
+	it->reserved = l->gone == 0;
+	it->gone = l->gone;
+	it->renamed = l->renamed;
+	it->uid = l->uid;
+	it->gid = l->gid;
+	it->private = TAKE_PTR(l->private);
+	it->error = TAKE_PTR(l->error);
+	it->trash = TAKE_PTR(l->trash);
+	it->charge = TAKE_PTR(l->charge);
+	it->unique = l->unique;
+	it->unique_result = l->result;
+	*ret = it;
+	return 0;
+}
+
+static void load_record(struct engine *e, const char *file)
+{
+	struct loading l = {};
+	autotext struct text text = {};
+	struct item *it = NULL;
+	struct err err = {};
+	size_t line;
+	int r = file_read(e->store->items_fd, file, RECORD_READ_MAX, &text);
+
+	if (r == 0)
+		r = spec_parse(text_str(&text), text.len, load_line, &l, &line);
+	if (r == 0)
+		r = load_item(e, &l, &it);
+	if (r == -EEXIST) {
+		(void)unlinkat(e->store->items_fd, file, 0);
+	} else if (r < 0) {
+		log_error("record layers/%s in %s cannot be read: %s", file, e->conf->daemon_state_dir, strerror(-r));
+	} else {
+		item_set_id(e, it, (uint32_t)strtoul(file, NULL, 10));
+		if (it->unique != 0 && !e->conf->fresh)
+			(void)save_replay_add(e, it->unique, it->id, it->unique_result);
+		if (it->kind == STORED_META && !it->gone && meta_make(e, it, &err) < 0)
+			log_warning("meta-storage %s in %s: %s", it->name, it->place, err.text);
+		if (it->gone && item_finish_removal(e, it, &err) < 0)
+			log_warning("%s in %s is not removed: %s", it->name, it->place, err.text);
+	}
+	free(l.place);
+	free(l.name);
+	free(l.private);
+	free(l.error);
+	free(l.trash);
+	free(l.charge);
+}
+
+/* ---- what the last look has found: known to the next worker from its first request on ---- */
+
+#define KNOWN "known"
+#define KNOWN_MAX (64u << 20)
+
+void known_save(struct engine *e)
+{
+	autotext struct text out = {};
+
+	for (const struct item *it = e->store->items; it != NULL; it = it->next) {
+		if (it->gone || it->state != IS_READY)
+			continue;
+		text_addf(&out, ".item = %d %u %u %lld %llu %llu %llu %llu %llu\n", it->kind, (unsigned)it->uid, (unsigned)it->gid,
+			  (long long)it->used, (unsigned long long)it->size, (unsigned long long)it->limits.space_limit,
+			  (unsigned long long)it->limits.inode_limit, (unsigned long long)it->usage.space_used,
+			  (unsigned long long)it->usage.inode_used);
+		spec_line_format(&out, ".place", it->place);
+		if (it->private != NULL && it->private[0] != '\0')
+			spec_line_format(&out, ".private", it->private);
+		spec_line_format(&out, ".name", it->name); /* the last of them */
+	}
+	if (text_ok(&out) == 0 && file_replace(e->store->items_fd, KNOWN, text_str(&out), out.len, 0600) < 0)
+		log_debug("the list of layers is not saved");
+}
+
+struct known {
+	struct engine *e;
+	unsigned kind, uid, gid;
+	long long used;
+	unsigned long long size, limits[2], used_of[2];
+	char *place, *private;
+};
+
+static void known_item(struct known *k, const char *name)
+{
+	enum stored kind = (enum stored)MIN(k->kind, (unsigned)STORED_META);
+	struct item *it;
+
+	if (k->place == NULL || item_find_name(k->e, kind, k->place, name) != NULL || item_new(k->e, kind, k->place, name, &it) < 0)
+		return;
+	it->state = IS_READY;
+	it->uid = k->uid;
+	it->gid = k->gid;
+	it->used = k->used;
+	it->size = k->size;
+	it->limits = (struct vol_limits){ .space_limit = k->limits[0], .inode_limit = k->limits[1] };
+	it->usage = (struct vol_usage){ .space_used = k->used_of[0], .inode_used = k->used_of[1] };
+	it->private = TAKE_PTR(k->private);
+}
+
+static int known_line(void *arg, const char *name, const char *value, size_t line)
+{
+	struct known *k = arg;
+	char **at = strcmp(name, ".place") == 0 ? &k->place : strcmp(name, ".private") == 0 ? &k->private : NULL;
+
+	(void)line;
+	if (at != NULL) {
+		free(*at);
+		*at = strdup(value);
+	} else if (strcmp(name, ".item") == 0) {
+		(void)sscanf(value, "%u %u %u %lld %llu %llu %llu %llu %llu", &k->kind, &k->uid, &k->gid, &k->used, &k->size, &k->limits[0],
+			     &k->limits[1], &k->used_of[0], &k->used_of[1]);
+		free(k->private);
+		k->private = NULL;
+	} else if (strcmp(name, ".name") == 0) {
+		known_item(k, value);
+	}
+	return 0;
+}
+
+static void known_load(struct engine *e)
+{
+	struct known k = { .e = e };
+	autotext struct text text = {};
+	size_t line;
+
+	if (file_read(e->store->items_fd, KNOWN, KNOWN_MAX, &text) == 0)
+		(void)spec_parse(text_str(&text), text.len, known_line, &k, &line);
+	free(k.place);
+	free(k.private);
+}
+
+int items_restore(struct engine *e, struct err *err)
+{
+	autoclose int fd = openat(e->store->items_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	autostrv struct strv names = {};
+
+	if (d == NULL)
+		return err_sys(err, errno, "%s/layers", e->conf->daemon_state_dir);
+	fd = -1;
+	/* read whole before anything is written there */
+	for (const struct dirent *de; (de = readdir(d)) != NULL;)
+		if (de->d_name[0] >= '0' && de->d_name[0] <= '9')
+			(void)strv_add(&names, de->d_name);
+		else if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 && strcmp(de->d_name, KNOWN) != 0)
+			(void)unlinkat(e->store->items_fd, de->d_name, 0); /* of a save that was cut short */
+	closedir(d);
+	known_load(e);
+	for (size_t i = 0; i < names.n; i++)
+		load_record(e, names.p[i]);
+	return 0;
+}

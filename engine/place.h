@@ -1,0 +1,46 @@
+/*
+ * engine/place.h: places: host directories that hold porto_volumes, porto_layers, porto_storage. Which of them somebody may
+ * use is the property `place` of the container it lives in (spec of the volumes, section 9).
+ */
+#ifndef ENGINE_PLACE_H
+#define ENGINE_PLACE_H
+
+#include "engine/ct.h"
+
+#define PLACE_VOLUMES "porto_volumes"
+#define PLACE_LAYERS "porto_layers"
+#define PLACE_STORAGES "porto_storage"
+
+/* The place that somebody in home means by text ("": its default), as the host sees it. Permission, InvalidPath. */
+int place_resolve(const struct ct *home, const char *text, char **ret, struct err *err);
+
+/* May a container below home have this entry in its policy? */
+bool place_may_pass_on(const struct ct *home, const char *entry);
+void place_policy(const struct ct *ct, struct text *out); /* the one in force */
+
+/* The configured one: on the way to it, and to no other, there may be symbolic links. Borrowed. */
+void place_set_default(const char *place);
+/* Opens PLACE/sub, which is there. A descriptor or -errno: -ELOOP for a link on the way. */
+int place_dir(const char *place, const char *sub);
+
+/*
+ * In a thread: opens PLACE/sub, made if missing with its parent (0755 for volumes, else 0700), root:porto or, in a place that is
+ * not root's, its owner's. A descriptor or -errno.
+ */
+int place_open(const char *place, const char *sub, gid_t porto_gid, struct err *err);
+
+/*
+ * Names of layers and storages: characters of container names, no reserved prefix; META/SUB addresses a part of a meta-storage.
+ * The path below the place: porto_layers/NAME, porto_storage/NAME, porto_storage/_meta_META/SUB ... InvalidValue. A meta-storage
+ * itself is called META.
+ */
+enum stored { STORED_LAYER, STORED_STORAGE, STORED_META };
+int stored_check(const char *name, struct err *err);
+int stored_path(enum stored kind, const char *name, struct text *out, struct err *err);
+/* The same in two parts: the directory, and the name in it. */
+int stored_split(enum stored kind, const char *name, struct text *dir, struct text *base, struct err *err);
+bool stored_is_weak(const char *name);
+/* The file beside it with owner, private text and last use, below the same directory. */
+int stored_private(enum stored kind, const char *name, struct text *out, struct err *err);
+
+#endif

@@ -1,0 +1,405 @@
+/* What the names and paths of a volume that is to be built stand for, and whether they get in the way of others. */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include "base/mounts.h"
+#include "base/path.h"
+#include "engine/ident.h"
+#include "engine/image.h"
+#include "engine/place.h"
+#include "engine/vol.h"
+
+bool path_is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (len == 1)
+		return true;
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+bool path_is_system(const char *path)
+{
+	static const char *const trees[] = { "/bin", "/boot", "/dev", "/etc", "/proc", "/root", "/sbin", "/sys", "/usr", "/var" };
+
+	if (strcmp(path, "/") == 0 || strcmp(path, "/home") == 0 || strncmp(path, "/lib", 4) == 0)
+		return true;
+	if (path_is_below(path, "/var/lib") && strcmp(path, "/var/lib") != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(trees); i++)
+		if (path_is_below(path, trees[i]))
+			return true;
+	return false;
+}
+
+bool vol_storage_is_path(const char *backend)
+{
+	static const char *const others[] = { "dir", "quota", "tmpfs", "hugetmpfs", "rbd", "nbd", "lvm" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (strcmp(others[i], backend) == 0)
+			return false;
+	return true;
+}
+
+/* ---- in a thread ---- */
+
+static int join(const char *root, const char *path, char **ret)
+{
+	free(*ret);
+	if (asprintf(ret, "%s%s", strcmp(root, "/") == 0 ? "" : root, path) < 0) {
+		*ret = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int vop_check_answers(struct vop *op, const char *what, const char *path)
+{
+	char type[MOUNT_TYPE_MAX];
+
+	if (mounts_path_answers(path, type) != -EREMOTE)
+		return 0;
+	if (strcmp(type, "fuse.porto") == 0)
+		return err_set(&op->err, ERR_InvalidPath, "%s %.200s: in the tree of this daemon", what, path);
+	if (op->as.uid == 0)
+		return 0;
+	return err_set(&op->err, ERR_InvalidPath, "%s %.200s: it is on %s, which may not answer", what, path, type);
+}
+
+static bool is_fuse(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC;
+}
+
+/*
+ * Opens what a path given by the user means; *path is made the host's. No symbolic link is followed, and somebody who is not root
+ * can't send us to a file system that may not answer. An O_PATH descriptor.
+ */
+static int open_given(struct vop *op, const char *what, const char *root, char **path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	autofree char *given = strdup(*path);
+	long fd;
+	int r;
+
+	if (given == NULL)
+		return err_sys(&op->err, ENOMEM, "%s", what);
+	if (!path_is_normal(given))
+		return err_set(&op->err, ERR_InvalidPath, "%s '%.200s': expected an absolute path without //, . and ..", what, given);
+	if (join(root, given, path) < 0)
+		return err_sys(&op->err, ENOMEM, "%s", what);
+	r = op->as.uid != 0 ? vop_check_answers(op, what, *path) : 0;
+	if (r < 0)
+		return r;
+	r = ident_take(op->as.uid, op->as.gid, &op->groups);
+	if (r < 0)
+		return err_sys(&op->err, -r, "%s", what);
+	fd = syscall(SYS_openat2, AT_FDCWD, *path, &how, sizeof(how));
+	r = fd < 0 ? -errno : 0;
+	ident_drop(op->as.uid);
+	if (r == -ELOOP)
+		return err_set_no(&op->err, ERR_InvalidPath, ELOOP, "%s %.200s: a symbolic link is on the way", what, given);
+	if (r == -ENOENT)
+		return err_set_no(&op->err, ERR_InvalidPath, ENOENT, "%s %.200s: there is no such thing", what, given);
+	if (r == -EACCES)
+		return err_set(&op->err, ERR_Permission, "%s %.200s: user %u may not go there", what, given, (unsigned)op->as.uid);
+	if (r < 0)
+		return err_sys(&op->err, -r, "%s %.200s", what, given);
+	/* mountinfo grows with the volumes: root's paths are asked first whether there is reason to look */
+	if (op->as.uid == 0 && is_fuse((int)fd)) {
+		r = vop_check_answers(op, what, *path);
+		if (r < 0) {
+			close((int)fd);
+			return r;
+		}
+	}
+	return (int)fd;
+}
+
+static int check_access(struct vop *op, const char *what, int fd, int how)
+{
+	int r = ident_take(op->as.uid, op->as.gid, &op->groups);
+
+	if (r == 0) {
+		r = ident_may(fd, how);
+		ident_drop(op->as.uid);
+	}
+	if (r == 0)
+		return 0;
+	return err_set(&op->err, ERR_Permission, "%s: user %u may not %s it", what, (unsigned)op->as.uid,
+		       how & W_OK ? "write to" : "read");
+}
+
+static int resolve_place(struct vop *op)
+{
+	autoclose int place = -1, dir = -1;
+	int r;
+
+	if (op->is_default_place && mkdir(op->plan.place, 0755) < 0 && errno != EEXIST)
+		return err_sys(&op->err, errno, "place %s", op->plan.place);
+	if (!op->is_default_place) {
+		place = open_given(op, "place", "/", &op->plan.place);
+		r = place < 0 ? place : check_access(op, "place", place, W_OK | X_OK);
+		if (r < 0)
+			return r;
+	}
+	dir = place_open(op->plan.place, PLACE_VOLUMES, op->porto_gid, &op->err);
+	return dir < 0 ? dir : 0;
+}
+
+static int resolve_path(struct vop *op)
+{
+	autoclose int fd = -1;
+	bool chrooted = strcmp(op->client_root, "/") != 0;
+
+	if (op->plan.path[0] == '\0' && (strcmp(op->backend, "dir") == 0 || strcmp(op->backend, "quota") == 0))
+		return err_set(&op->err, ERR_InvalidProperty, "backend %s: needs a path", op->backend);
+	if (op->plan.path[0] == '\0') {
+		free(op->plan.path);
+		op->plan.path = NULL;
+		op->plan.path_auto = true;
+		/* /porto there may be the tree */
+		if (asprintf(&op->plan.path, chrooted ? "%s/" PLACE_VOLUMES "/%u" : "%s/" PLACE_VOLUMES "/%u/volume",
+			     chrooted ? op->client_root : op->plan.place, (unsigned)op->vol) < 0)
+			return err_sys(&op->err, ENOMEM, "path");
+		return 0;
+	}
+	if (strcmp(op->root, "/") == 0 && path_is_system(op->plan.path))
+		return err_set(&op->err, ERR_InvalidPath, "path %.200s: a directory of the system", op->plan.path);
+	fd = open_given(op, "path", op->root, &op->plan.path);
+	return fd < 0 ? fd : check_access(op, "path", fd, W_OK);
+}
+
+/* The file that says whose a storage is; made for a new one. */
+static int check_storage_owner(struct vop *op, const char *name, int dir)
+{
+	autotext struct text private = {};
+	autoclose int fd = -1;
+	const char *base;
+	struct stat st;
+	int r = stored_private(STORED_STORAGE, name, &private, &op->err);
+
+	if (r < 0)
+		return r;
+	base = text_str(&private) + strlen(PLACE_STORAGES "/");
+	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (op->as.uid != 0 && op->as.uid != st.st_uid)
+			return err_set(&op->err, ERR_Permission, "storage %s belongs to user %u", name, (unsigned)st.st_uid);
+		(void)utimensat(dir, base, NULL, AT_SYMLINK_NOFOLLOW);
+		return 0;
+	}
+	fd = openat(dir, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == ENOENT)
+		return err_set(&op->err, ERR_VolumeNotFound, "storage %s: there is no such meta-storage", name);
+	if (fd < 0 || fchown(fd, op->as.uid, op->as.gid) < 0)
+		return err_sys(&op->err, errno, "storage %s", name);
+	return 0;
+}
+
+static int resolve_storage(struct vop *op)
+{
+	autotext struct text path = {};
+	autoclose int fd = -1, dir = -1;
+	struct stat st;
+	int r;
+
+	if (op->plan.storage[0] == '\0' || !vol_storage_is_path(op->backend))
+		return 0;
+	if (op->plan.storage[0] == '/') {
+		fd = open_given(op, "storage", op->client_root, &op->plan.storage);
+		if (fd < 0)
+			return fd;
+		if (fstat(fd, &st) < 0)
+			return err_sys(&op->err, errno, "storage");
+		return check_access(op, "storage", fd, op->spec.read_only || !S_ISDIR(st.st_mode) ? R_OK : R_OK | W_OK);
+	}
+	text_addf(&path, "%s/", op->plan.place);
+	r = stored_path(STORED_STORAGE, op->plan.storage, &path, &op->err);
+	if (r < 0)
+		return r;
+	dir = place_open(op->plan.place, PLACE_STORAGES, op->porto_gid, &op->err);
+	r = dir < 0 ? dir : check_storage_owner(op, op->plan.storage, dir);
+	if (r < 0)
+		return r;
+	free(op->plan.storage);
+	op->plan.storage = text_take(&path);
+	op->plan.storage_named = true;
+	return op->plan.storage == NULL ? err_sys(&op->err, ENOMEM, "storage") : 0;
+}
+
+/* A layer of the place, by name; it has been used now. */
+static int resolve_layer_name(struct vop *op, char **layer)
+{
+	autotext struct text path = {}, private = {};
+	autoclose int fd = -1;
+	int r;
+
+	text_addf(&path, "%s/", op->plan.place);
+	text_addf(&private, "%s/", op->plan.place);
+	r = stored_path(STORED_LAYER, *layer, &path, &op->err);
+	if (r == 0)
+		r = stored_private(STORED_LAYER, *layer, &private, &op->err);
+	if (r < 0)
+		return r;
+	fd = open(text_str(&path), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(&op->err, ERR_LayerNotFound, "layer %s: not in place %s", *layer, op->plan.place);
+	(void)utimensat(AT_FDCWD, text_str(&private), NULL, AT_SYMLINK_NOFOLLOW);
+	free(*layer);
+	*layer = text_take(&path);
+	return *layer == NULL ? err_sys(&op->err, ENOMEM, "layers") : 0;
+}
+
+/* Those of an image are for everybody. */
+static int resolve_image(struct vop *op)
+{
+	const struct image_defaults def = image_defaults(op->e->conf);
+
+	return image_layers(op->plan.place, op->image, &def, &op->plan.layers, &op->err);
+}
+
+static int resolve_layers(struct vop *op)
+{
+	if (op->image != NULL && op->image[0] != '\0')
+		return resolve_image(op);
+	for (size_t i = 0; i < op->plan.layers.n; i++) {
+		char **layer = &op->plan.layers.p[i];
+		autoclose int fd = -1;
+		struct stat st;
+		int r;
+
+		if ((*layer)[0] != '/') {
+			r = resolve_layer_name(op, layer);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		fd = open_given(op, "layer", op->client_root, layer);
+		if (fd == -ENOENT)
+			return err_set(&op->err, ERR_LayerNotFound, "layer %.200s: there is no such directory", *layer);
+		if (fd < 0)
+			return fd;
+		if (fstat(fd, &st) < 0)
+			return err_sys(&op->err, errno, "layer %.200s", *layer);
+		r = check_access(op, "layer", fd, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int vol_plan_resolve(struct vop *op)
+{
+	int r = resolve_place(op);
+
+	if (r == 0)
+		r = resolve_path(op);
+	if (r == 0)
+		r = resolve_storage(op);
+	if (r == 0)
+		r = resolve_layers(op);
+	op->spec.path = op->plan.path;
+	op->spec.place = op->plan.place;
+	op->spec.storage = op->plan.storage;
+	op->spec.path_auto = op->plan.path_auto;
+	op->spec.storage_named = op->plan.storage_named;
+	return r;
+}
+
+/* ---- in the loop ---- */
+
+bool vol_is_inside(const struct vol *u, const struct vol *v)
+{
+	const char *path = v->plan.path;
+
+	if (u == v || path == NULL || u->plan.path == NULL)
+		return false;
+	if (path_is_below(u->plan.path, path) || (u->plan.storage[0] == '/' && path_is_below(u->plan.storage, path)) ||
+	    path_is_below(u->plan.place, path))
+		return true;
+	for (size_t i = 0; i < u->plan.layers.n; i++)
+		if (path_is_below(u->plan.layers.p[i], path))
+			return true;
+	return false;
+}
+
+static bool is_bind(const char *backend)
+{
+	return strcmp(backend, "bind") == 0 || strcmp(backend, "rbind") == 0;
+}
+
+static bool may_share(const struct vol *o, const struct vop *op)
+{
+	return (o->val[VOL_read_only].b && op->spec.read_only) || (is_bind(o->made.backend) && is_bind(op->made.backend));
+}
+
+/* The path contains something that another volume stands on. */
+static bool covers(const struct vol *o, const struct vop *op)
+{
+	const char *path = op->plan.path;
+
+	if (is_bind(op->made.backend))
+		return false;
+	if (path_is_below(o->plan.path, path) || path_is_below(o->plan.place, path))
+		return true;
+	if (o->plan.storage[0] == '/' && path_is_below(o->plan.storage, path) && strcmp(o->plan.storage, o->plan.path) != 0)
+		return true;
+	for (size_t i = 0; i < o->plan.layers.n; i++)
+		if (path_is_below(o->plan.layers.p[i], path))
+			return true;
+	return false;
+}
+
+static int check_path(const struct vol *o, const struct vop *op, struct err *err)
+{
+	const char *path = op->plan.path;
+
+	if (strcmp(o->plan.path, path) == 0)
+		return err_set(err, ERR_VolumeAlreadyExists, "path %s: volume %u is there", path, (unsigned)o->id);
+	for (const struct vlink *l = o->links; l != NULL; l = l->next)
+		if (l->host != NULL && strcmp(l->host, path) == 0)
+			return err_set(err, ERR_Busy, "path %s: volume %u is linked there", path, (unsigned)o->id);
+	if (path_is_below(path, o->plan.path) && o->state != VS_READY && o->state != VS_TUNING)
+		return err_set(err, ERR_VolumeNotReady, "path %s: in volume %u, which is %s", path, (unsigned)o->id,
+			       vol_state_names[o->state]);
+	if (op->plan.path_auto)
+		return 0;
+	if (covers(o, op))
+		return err_set(err, ERR_InvalidPath, "path %s: it contains what volume %u is made of", path, (unsigned)o->id);
+	if (o->plan.storage[0] == '/' && strcmp(o->plan.storage, o->plan.path) != 0 && path_is_below(path, o->plan.storage) &&
+	    !path_is_below(path, o->plan.path))
+		return err_set(err, ERR_InvalidPath, "path %s: in the storage of volume %u", path, (unsigned)o->id);
+	return 0;
+}
+
+static int check_storage(const struct vol *o, const struct vop *op, struct err *err)
+{
+	if (op->plan.storage[0] == '\0' || o->made.storage[0] == '\0' || strcmp(o->made.storage, op->made.storage) != 0 ||
+	    may_share(o, op))
+		return 0;
+	return err_set(err, ERR_Busy, "storage %s: volume %u uses it", op->plan.storage, (unsigned)o->id);
+}
+
+int vol_plan_check(struct vol *v, const struct vop *op, struct err *err)
+{
+	const char *place = v->e->conf->volumes_default_place;
+	int r = 0;
+
+	if (!op->plan.path_auto && path_is_below(place, op->plan.path) && !is_bind(op->made.backend))
+		return err_set(err, ERR_InvalidPath, "path %s: it contains the place %s", op->plan.path, place);
+	for (const struct vol *o = v->e->vols; r == 0 && o != NULL; o = o->next) {
+		if (o == v || o->plan.path == NULL)
+			continue;
+		r = check_path(o, op, err);
+		if (r == 0)
+			r = check_storage(o, op, err);
+	}
+	return r;
+}
