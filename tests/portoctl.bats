@@ -7,29 +7,10 @@
 
 bats_require_minimum_version 1.5.0
 load helpers
+load portoctl
 
 teardown() {
 	destroy_all
-}
-
-# ctl CODE ARGUMENT...: portoctl leaves with that code; $output and $stderr are what it printed.
-ctl() {
-	local code=$1
-	shift
-	run "-$code" --separate-stderr timeout "$((60 * PORTO_SLOW))" "$PORTOCTL" "$@" </dev/null
-}
-
-out_is() {
-	[ "$output" = "$1" ] || fail "printed '$output', expected '$1' (stderr: '$stderr')"
-}
-
-err_is() {
-	# shellcheck disable=SC2053 # a pattern
-	[[ $stderr == $1 ]] || fail "stderr is '$stderr', expected '$1'"
-}
-
-absent() {
-	[ ! -e "$PORTO_ROOT/$1/state" ] || fail "$1 is still there"
 }
 
 # ---- the frame ----
@@ -80,8 +61,8 @@ absent() {
 }
 
 @test "unknown command: exit 1" {
-	ctl 1 vcreate -A
-	err_is 'Invalid command: vcreate'
+	ctl 1 vmake -A
+	err_is 'Invalid command: vmake'
 	ctl 1 ../list
 	err_is 'Invalid command: ../list'
 }
@@ -469,8 +450,13 @@ wait_in_background() {
 	ctl 1 run a command
 	err_is 'Invalid argument: command*'
 	ctl 1 run a layers=x
-	err_is 'Invalid argument: layers=x*'
+	err_is 'Cannot start container: LayerNotFound:(layer x not found*'
 	absent a
+}
+
+@test "run: net=inherited is what there is anyway; another network is not swallowed" {
+	ctl 0 run -W a command=true net=inherited
+	[ -e "$PORTO_ROOT/a/net" ] || ctl 1 run -W b command=true net=none
 }
 
 @test "run: -W waits and is 0 whatever the program returned; long values get through whole" {

@@ -1,8 +1,10 @@
 # shellcheck shell=sh
 # lib/launch.sh: the commands of portoctl that make a container and run something in it: run, exec, shell, enter.
-# Read by portoctl, whose functions it uses. No forks here but porto-mkdir and the terminal helper.
+# Read by portoctl, whose functions it uses. No forks here but porto-mkdir and the terminal helper; a root made of
+# layers is rootfs.sh's.
 #
 # shellcheck disable=SC2154 # variables of portoctl
+# shellcheck disable=SC2034 # variables of rootfs.sh
 # shellcheck disable=SC2015 # A && B || C: C is meant for either failure
 # shellcheck disable=SC3012 # [ a \> b ]: dash, busybox and bash have it; POSIX only since 2024
 
@@ -13,7 +15,13 @@ cannot_start() {
 
 # Takes back what was made so far.
 undo() {
-	case $stage in made) put state destroy ;; esac
+	case $stage in
+	made)
+		ct=$made_ct
+		put state destroy
+		;;
+	esac
+	[ -z "$rootfs_begun" ] || drop_rootfs
 	stage=
 }
 
@@ -21,7 +29,7 @@ undo() {
 interrupted() {
 	caught=$1
 	case $stage in making) return ;; esac
-	[ -z "$weak" ] || undo
+	case $weak$volume_wanted,$keep in ?*,) undo ;; esac
 	# The helper sees the end of the container and puts the terminal right before it goes.
 	[ -z "$relay" ] || { kill "$relay" 2>/dev/null; wait "$relay" 2>/dev/null; }
 	exit "$caught"
@@ -40,9 +48,7 @@ check_words() {
 		command=*) command=${word#*=} ;;
 		command_argv=*) has_argv=1 ;;
 		virt_mode=*) virt_mode=${word#*=} ;;
-		space_limit=* | backend=* | storage=* | layers=*)
-			die "Invalid argument: $word: this version makes no volumes; give a directory with root="
-			;;
+		space_limit=* | backend=* | storage=* | layers=*) volume_wanted=1 ;;
 		esac
 	done
 }
@@ -61,7 +67,12 @@ each_setting() {
 		next=
 		for word; do
 			key=${word%%=*}
-			case $key in env | command | virt_mode) continue ;; esac
+			case $key in
+			env | command | virt_mode) continue ;;
+			space_limit | backend | storage | layers) continue ;; # of the volume
+			# Where there are no networks every container has that of its parent.
+			net) [ "${word#*=}" != inherited ] || [ -e "$ct/net" ] || continue ;;
+			esac
 			[ "$key" \> "$last" ] || continue
 			[ -n "$next" ] && [ "$key" \> "$next" ] || { next=$key setting=${word#*=}; }
 		done
@@ -102,7 +113,7 @@ prepare() {
 	trap 'interrupted 143' TERM
 	stage=making
 	if "$part" "$ct" 2>/dev/null; then
-		stage=made
+		stage=made made_ct=$ct
 	else
 		stage=
 		[ -n "$caught" ] || why_mkdir
@@ -113,12 +124,20 @@ prepare() {
 		# Descriptor 6 is kept until we end, in whatever way: then the daemon destroys the container.
 		{ command exec 6>"$ct/weak"; } 2>/dev/null || { why weak write; cannot_start; }
 	fi
+	if [ -n "$volume_wanted" ]; then
+		use rootfs
+		rootfs_begun=1
+		make_rootfs "$name" "$@" || cannot_start
+		# What the words say of these counts.
+		if [ -n "$keep_root" ]; then set -- "cwd=$path" "$@"; else set -- "root=$path" cwd=/ "$@"; fi
+	fi
 	set_all "$@" || cannot_start
 }
 
 # What a launch starts from.
 launch_defaults() {
 	stage='' caught='' weak='' relay='' streams='' command='' env='' has_argv='' virt_mode=app
+	volume_wanted='' volume_image='' rootfs_begun='' layers='' lines='' merge='' keep_root='' keep=
 }
 
 # Waits for the end -> $value, the state.
@@ -136,7 +155,7 @@ cmd_run() {
 	while getopts :L:W option; do
 		case $option in
 		W) wait=1 ;;
-		L) die '-L: this version makes no volumes; give a directory with root=' ;;
+		L) layers=$layers${layers:+;}$OPTARG volume_wanted=1 ;;
 		*) bad_option ;;
 		esac
 	done
@@ -145,9 +164,17 @@ cmd_run() {
 	target=$1
 	shift
 	check_words "$@"
+	launch "$target" "$@"
+}
+
+# Makes container $1 with the given words and starts it; with $wait to its end.
+launch() {
+	target=$1
+	shift
 	prepare "$target" "$@"
 	put state start || { why state write; cannot_start; }
 	trap - HUP INT TERM
+	rootfs_begun=
 	[ -z "$wait" ] || wait_end || { why wait; fail "Can't wait for container"; }
 }
 
@@ -159,7 +186,7 @@ cmd_exec() {
 		case $option in
 		C) weak= ;;
 		T) terminal= ;;
-		L) die '-L: this version makes no volumes; give a directory with root=' ;;
+		L) layers=$layers${layers:+;}$OPTARG volume_wanted=1 ;;
 		*) bad_option ;;
 		esac
 	done
@@ -256,6 +283,7 @@ finish() {
 		;;
 	*) printf 'Container exit code: %s\n' "$value" >&2 ;;
 	esac
+	[ -z "$weak" ] || [ -z "$volume_wanted" ] || undo
 	exit "$status"
 }
 
