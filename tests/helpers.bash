@@ -55,8 +55,9 @@ test_begin() {
 	PORTO_ROOT=$TEST_DIR/mnt
 	STATE_DIR=$TEST_DIR/state
 	WORK_DIR=$TEST_DIR/work
+	PLACE=$TEST_DIR/place # the daemon makes it when it needs it
 	DAEMON_LOG=$TEST_DIR/log
-	export TEST_DIR TEST_CGROUP PORTO_ROOT STATE_DIR WORK_DIR DAEMON_LOG
+	export TEST_DIR TEST_CGROUP PORTO_ROOT STATE_DIR WORK_DIR PLACE DAEMON_LOG
 	# A worker that a sanitizer stopped is replaced at once: its report must not get lost with it.
 	export ASAN_OPTIONS=log_path=$TEST_DIR/sanitizer UBSAN_OPTIONS=log_path=$TEST_DIR/sanitizer:print_stacktrace=1
 	mkdir -p "$PORTO_ROOT" "$STATE_DIR" "$WORK_DIR"
@@ -81,7 +82,7 @@ daemon_start() {
 	local option
 	declare -ga DAEMON=("$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.mount=$PORTO_ROOT"
 		--set "daemon.state_dir=$STATE_DIR" --set "daemon.cgroup_root=$TEST_CGROUP" --set "daemon.log_file=$DAEMON_LOG"
-		--set "container.work_dir=$WORK_DIR" --set "daemon.group=$TEST_GROUP" --set daemon.log_level=debug)
+		--set "container.work_dir=$WORK_DIR" --set "volumes.default_place=$PLACE" --set "daemon.group=$TEST_GROUP" --set daemon.log_level=debug)
 	# shellcheck disable=SC2086 # a list of words
 	for option in "$@" ${PORTO_OPTIONS:-}; do
 		DAEMON+=(--set "$option")
@@ -132,7 +133,7 @@ kill_worker() {
 
 # Everything below the state and work directories, except what the daemon has there by itself.
 state_files() {
-	(cd "$TEST_DIR" && find state work ! -name '*.pid' ! -name next_id ! -name oom_kills_total | sort)
+	(cd "$TEST_DIR" && find state work ! -name '*.pid' ! -path 'state/jobs/*' ! -name next_id ! -name next ! -name known ! -name oom_kills_total | sort)
 }
 
 # This file's directories in every cgroup hierarchy.
@@ -143,6 +144,8 @@ cgroup_roots() {
 
 destroy_all() {
 	local dir rc=0
+	vols_destroy || rc=1
+	layers_destroy || rc=1
 	for dir in "$PORTO_ROOT"/*/; do
 		dir=${dir%/}
 		[ ! -e "$dir/state" ] || [ -L "$dir" ] || rmdir "$dir" || [ ! -e "$dir/state" ] || rc=1 # it may go by itself meanwhile
@@ -165,15 +168,28 @@ no_leaks() {
 			path=${path//\/+leaf/}
 			path=${path%%+leaf}
 			path=${path//\~+([0-9])/} # beside a dying one of that name
-			[ -z "$path" ] || [ -e "$PORTO_ROOT/$path/state" ] || fail "cgroup of no container: $dir/$path" || rc=1
+			[ -z "$path" ] || [ "$path" = .helpers ] || [ -e "$PORTO_ROOT/$path/state" ] || fail "cgroup of no container: $dir/$path" || rc=1
 		done < <(cd "$dir" && find . -mindepth 1 -type d -printf '%P\n')
 	done
-	left=$(awk -v dir="$TEST_DIR/" -v mnt="$PORTO_ROOT" 'index($5, dir) == 1 && $5 != mnt' /proc/self/mountinfo)
-	[ -z "$left" ] || fail "mounts in the host's namespace: $left" || rc=1
+	[ -n "$(vol_ids)" ] || no_volume_leaks || rc=1
 	if [ -z "$(ct_names)" ]; then
+		wait_for '[ -z "$(ls "$STATE_DIR/jobs")" ]' 30 || rc=1 # what volumes left is removed; a new one may begin at once
 		left=$(state_files | diff "$TEST_DIR/baseline" - | grep '^>' || :)
 		[ -z "$left" ] || fail "files left: $left" || rc=1
 	fi
+	return "$rc"
+}
+
+# No volume is there: then no mount of one either, no loop device, no directory but those that are to be swept. A test may have
+# a file system of its own, $TEST_DIR/.../fs.
+no_volume_leaks() {
+	local left rc=0
+	left=$(awk -v dir="$TEST_DIR/" -v mnt="$PORTO_ROOT" 'index($5, dir) == 1 && $5 != mnt && $5 !~ /\/fs$/' /proc/self/mountinfo)
+	[ -z "$left" ] || fail "mounts in the host's namespace: $left" || rc=1
+	# the kernel takes its time
+	wait_for '! grep -hF "$TEST_DIR/" /sys/block/loop*/loop/backing_file | grep -qvE "/fs[.]img|^$TEST_DIR/image"' || rc=1
+	left=$(find "$PLACE/porto_volumes" -mindepth 1 -maxdepth 1 ! -name '_remove_*' 2>/dev/null || :)
+	[ -z "$left" ] || fail "directories of no volume: $left" || rc=1
 	return "$rc"
 }
 
@@ -187,7 +203,7 @@ no_sanitizer_reports() {
 
 # A worker that crashes is replaced before anybody notices; kill -9 is the tests' own doing.
 no_crashes() {
-	! grep -E 'worker [0-9]+ ended: signal' "$DAEMON_LOG" | grep -v 'signal 9$' >&2 || fail 'a worker has crashed'
+	! grep -E 'worker [0-9]+ ended: (signal|exit code [1-9])' "$DAEMON_LOG" | grep -v 'signal 9$' >&2 || fail 'a worker has crashed'
 }
 
 # Removes by force what a file made: TEST_DIR is in the command line of every process of its daemon.
@@ -281,6 +297,67 @@ ct_destroy() {
 
 ct_names() {
 	cut -f1 "$PORTO_ROOT/.porto/containers" | grep -vx / || :
+}
+
+# vol_new [PROPERTY=VALUE...]: a volume that is not built yet; its number in $VOL.
+vol_new() {
+	local pair
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && mkdir "$PORTO_ROOT/.volumes/$VOL" || return
+	for pair; do
+		put ".volumes/$VOL/${pair%%=*}" "${pair#*=}" || { fail "volume $VOL: $pair: $(prop ".volumes/$VOL" error)"; return 1; }
+	done
+}
+
+# vol_build [PROPERTY=VALUE...]: and built; its path in $VOL_PATH.
+vol_build() {
+	vol_new "$@" || return
+	put ".volumes/$VOL/state" build || { fail "volume $VOL: build: $(prop ".volumes/$VOL" error)"; return 1; }
+	VOL_PATH=$(prop ".volumes/$VOL" path)
+}
+
+# vol_create TEXT: through one descriptor; what is read from that, `ID PATH`, is in $VOL and $VOL_PATH.
+vol_create() {
+	local fd rc=0
+	exec {fd}<>"$PORTO_ROOT/.volumes/create" || return
+	# shellcheck disable=SC2034 # for the test
+	printf '%s\n' "$1" >&"$fd" && read -r VOL VOL_PATH <&"$fd" || rc=1
+	exec {fd}>&-
+	return "$rc"
+}
+
+# vol_destroy ID...: returns when it is gone.
+vol_destroy() {
+	local id
+	for id; do
+		put ".volumes/$id/state" destroy || return
+	done
+}
+
+vol_ids() {
+	(cd "$PORTO_ROOT/.volumes" && printf '%s\n' [0-9]*/) | sed -n 's:^\([0-9]*\)/$:\1:p'
+}
+
+vols_destroy() {
+	local dir rc=0
+	for dir in "$PORTO_ROOT"/.volumes/[0-9]*/; do
+		[ ! -e "$dir" ] || rmdir "$dir" || [ ! -e "$dir" ] || rc=1
+	done
+	wait_for 'grep -qx "volumes 0" "$PORTO_ROOT/.porto/stat"' 30 || rc=1
+	return "$rc"
+}
+
+# layer_new NAME [ARCHIVE]: a layer, filled if there is something to fill it with.
+layer_new() {
+	mkdir "$PORTO_ROOT/.layers/$1" || return
+	[ $# -eq 1 ] || put ".layers/$1/import" "$2" || fail "layer $1: $(prop ".layers/$1" error)"
+}
+
+layers_destroy() {
+	local dir rc=0
+	for dir in "$PORTO_ROOT"/.layers/*/ "$PORTO_ROOT"/.storages/*/; do
+		[ ! -e "$dir" ] || rmdir "$dir" || rc=1
+	done
+	return "$rc"
 }
 
 # state_is NAME STATE [SECONDS]: waits for it.

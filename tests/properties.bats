@@ -49,6 +49,7 @@ table() {
 		respawn | weak) default=false ;;
 		virt_mode) default=app ;;
 		respawn_delay) default=$value ;;
+		place) default="$PLACE;***" ;;
 		esac
 		[ "$value" = "$default" ] || fail "$name is '$value' by default, expected '$default'"
 		case $name in session_info | weak) continue ;; esac

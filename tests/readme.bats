@@ -23,8 +23,12 @@ tour() {
 
 typed() {
 	local command=$1 want=$2 got pattern
+	command=${command//\/place\//@place@}
 	command=${command//\/porto/$PORTO_ROOT}
 	command=${command//\/tmp\/spec/$SPEC}
+	command=${command//\/tmp\/root/$BATS_TEST_TMPDIR/root}
+	command=${command//\/tmp\/tree/$BATS_TEST_TMPDIR/tree}
+	command=${command//@place@/$PLACE/} want=${want//\/place\//$PLACE/}
 	got=$(bash -c "$command" 2>&1 </dev/null | sed 's/^bash: line [0-9]*:/bash:/')
 	pattern=$(sed 's/[][\\*?]/\\&/g; s/\.\.\./*/g' <<<"$want")
 	# shellcheck disable=SC2053 # a pattern
