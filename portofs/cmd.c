@@ -19,6 +19,8 @@
 #include "portofs/worker.h"
 
 #define STOP_TIMEOUT_MSEC 60000
+#define VOLUMES_MSEC 20
+#define STAT_MAX 65536u
 #define UPGRADE_TIMEOUT_MSEC 20000
 #define MSEC_USEC 1000u
 #define LOG_BYTES (8 << 20) /* of the log nobody named: longer, it begins anew at a start */
@@ -147,6 +149,36 @@ static void destroy_containers(const struct config *conf)
 		usleep(MSEC_USEC);
 }
 
+/* Then the volumes, with what is theirs alone; those that containers held may be going already. How many have stayed. */
+static unsigned destroy_volumes(const struct config *conf)
+{
+	autofree char *volumes = path_join(conf->daemon_mount, ".volumes");
+	unsigned left = 0;
+
+	for (int i = 0; volumes != NULL && i < STOP_TIMEOUT_MSEC / VOLUMES_MSEC; i++) {
+		autotext struct text stat = {};
+		autoclose int fd = open(volumes, O_RDONLY | O_DIRECTORY | O_CLOEXEC), root = open(conf->daemon_mount, O_PATH | O_CLOEXEC);
+		DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+		const char *count;
+
+		if (d == NULL)
+			return 0;
+		fd = -1;
+		for (const struct dirent *de; (de = readdir(d)) != NULL;)
+			if (de->d_type == DT_DIR && de->d_name[0] >= '0' && de->d_name[0] <= '9')
+				(void)unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR);
+		closedir(d);
+		if (file_read(root, ".porto/stat", STAT_MAX, &stat) < 0)
+			return 0;
+		count = strstr(text_str(&stat), "\nvolumes ");
+		left = count != NULL ? (unsigned)strtoul(count + strlen("\nvolumes "), NULL, 10) : 0;
+		if (left == 0)
+			break;
+		usleep(VOLUMES_MSEC * MSEC_USEC);
+	}
+	return left;
+}
+
 /* There is no supervisor; but a worker may serve on without one, or a dead mount be left. */
 static int stop_rest(const struct config *conf)
 {
@@ -178,6 +210,7 @@ static int cmd_stop(struct invocation *inv)
 	bool containers = inv->args[0] && strcmp(inv->args[0], "--containers") == 0;
 	struct pid_info holder;
 	autoclose int pidfd = -1;
+	unsigned left = 0;
 
 	if (inv->args[0] && !containers) {
 		fprintf(stderr, "portod: stop: expected --containers or nothing\n");
@@ -188,11 +221,18 @@ static int cmd_stop(struct invocation *inv)
 	pidfd = proc_open(holder.pid, holder.start);
 	if (pidfd < 0)
 		return EXIT_SUCCESS;
-	if (containers)
+	if (containers) {
 		destroy_containers(inv->conf);
+		left = destroy_volumes(inv->conf);
+	}
 	(void)proc_signal(pidfd, SIGTERM);
 	if (!ends(pidfd)) {
 		fprintf(stderr, "portod: pid %d does not end\n", holder.pid);
+		return EXIT_FAILURE;
+	}
+	/* what is still mounted must be known to the next one */
+	if (left > 0) {
+		fprintf(stderr, "portod: %u volumes can't be taken down, their records stay in %s\n", left, inv->conf->daemon_state_dir);
 		return EXIT_FAILURE;
 	}
 	if (containers) {
@@ -334,7 +374,7 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_serve, "mount and serve in the foreground (the default)" },
 	{ "start", cmd_start, "the same in the background; returns when the tree answers" },
-	{ "stop", cmd_stop, "end the daemon, containers go on; with --containers they are destroyed first" },
+	{ "stop", cmd_stop, "end the daemon, containers go on; with --containers they and the volumes are destroyed first" },
 	{ "status", cmd_status, "say whether it runs" },
 	{ "upgrade", cmd_upgrade, "replace daemon and worker by the binary on disk; nobody notices" },
 	{ "check", cmd_check, "say what this host lacks" },

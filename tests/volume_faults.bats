@@ -76,6 +76,22 @@ need_overlay_limit() {
 	need loop
 }
 
+@test "stop --containers takes volumes down as well; a plain stop leaves them" {
+	local path
+	vol_build space_limit=64M
+	path=$VOL_PATH
+	echo kept >"$path/file"
+	daemon_restart
+	[ "$(<"$path/file")" = kept ]
+	prop_is ".volumes/$VOL" state ready
+	timeout 60 "${DAEMON[@]}" stop --containers
+	[ ! -e "$path" ]
+	run ! grep -F "$PLACE/" /proc/self/mounts
+	wait_for '! grep -qF "$PLACE/" /sys/block/loop*/loop/backing_file'
+	daemon_up
+	[ -z "$(vol_ids)" ]
+}
+
 @test "build: the worker dies before any step of it: it is built, once" {
 	ct_new a "root=$DIR/root"
 	at_each_step 'vol_new "containers=/;a /data" user=games' 'put ".volumes/$VOL/state" build' \

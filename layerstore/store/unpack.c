@@ -235,6 +235,7 @@ static int on_opaque(void *arg, int dirfd)
 static int unpack_all(struct unpacker *u, struct err *err)
 {
 	int r = archive_read_open(u->archive, u, NULL, on_read, NULL);
+	bool empty = true;
 	if (r != ARCHIVE_OK)
 		return archive_failed(u, err);
 	for (;;) {
@@ -244,10 +245,14 @@ static int unpack_all(struct unpacker *u, struct err *err)
 		/* a warning is about a name that isn't of this locale, and such: the bytes are all there */
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return archive_failed(u, err);
+		empty = false;
 		r = put_entry(u, err);
 		if (r < 0)
 			return r;
 	}
+	/* zeros are the end of a tar archive: a disk's image, or a file that was never written, begins so */
+	if (empty)
+		return err_set(err, ERR_InvalidValue, "this is no archive: there is nothing in it");
 	r = plant_end(u->plant, err);
 	return r < 0 ? r : source_finish(u->source, u->spec->filtered || u->spec->sum, err);
 }
