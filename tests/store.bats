@@ -51,7 +51,7 @@ tree() {
 		find . -type f -exec md5sum {} + | sort
 		find . -type f -o -type d | sort | xargs getfattr -d -h -m - 2>/dev/null
 		find . \( -type c -o -type b \) -exec stat -c '%n %t:%T' {} + | sort
-		getfacl -R -n . 2>/dev/null
+		find . ! -type l -print0 | sort -z | xargs -0 getfacl -n 2>/dev/null # -R has the order of the directory
 	)
 }
 
