@@ -248,7 +248,7 @@ memory_of() {
 	layer_new a
 	(head -c 100000 "$TEST_DIR/rest.tar.zst" && wait_for '[ -e "$T/go" ]' && tail -c +100001 "$TEST_DIR/rest.tar.zst") >"$L/a/tarball" &
 	wait_for 'pgrep -o -P "$(worker_pid)" porto-store >"$T/pid"'
-	wait_for '[[ $(memory_of "$(<"$T/pid")") == *"/$TEST_CGROUP/.helpers" ]]'
+	wait_for '[[ $(memory_of "$(<"$T/pid")") == *"/$TEST_CGROUP/.helpers"* ]]'
 	[ -z "$(cat "$PORTO_ROOT/.porto/leaks")" ]
 	touch "$T/go"
 	wait $!

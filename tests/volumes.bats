@@ -384,7 +384,6 @@ space_limit = 1048576' ]
 	need loop
 	vol_build backend=loop space_limit=16M user=games
 	[ "$(stat -c %U "$VOL_PATH")" = games ]
-	[[ $(V device_name) == loop* ]] || [ -n "$(V device_name)" ]
 	full "$VOL_PATH/file" 300
 	truncate -s 16M "$DIR/image"
 	mkfs.ext4 -qF "$DIR/image"
