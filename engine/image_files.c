@@ -238,6 +238,8 @@ static int resolve_place(const struct file_call *c, struct request *q)
 	cred_effective(c->e, c->who, &as, &home);
 	if (r == 0)
 		r = place_resolve(home, q->place != NULL ? q->place : "", &q->resolved, c->err);
+	if (r == 0)
+		r = place_check_user(home, as.uid, q->resolved, c->err);
 	if (r < 0)
 		return r;
 	return store_add_place(c->e, q->resolved) < 0 ? err_sys(c->err, ENOMEM, "images") : 0;

@@ -192,6 +192,8 @@ static int make(const struct dir_call *c, struct engine_child *made)
 	if (r == 0)
 		r = place_resolve(c->home, place, &resolved, c->err);
 	if (r == 0)
+		r = place_check_user(c->home, c->as->uid, resolved, c->err);
+	if (r == 0)
 		r = check_meta(c, resolved, name);
 	if (r < 0)
 		return r;

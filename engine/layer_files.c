@@ -305,6 +305,8 @@ static int check_reader(const struct file_call *c)
 	struct ct *home;
 
 	cred_effective(c->e, c->who, &as, &home);
+	if (place_check_user(home, as.uid, it->place, c->err) < 0)
+		return -EACCES;
 	return it->kind == STORED_LAYER ? cred_check_access(c->e, c->who, c->err) : item_check_owner(it, &as, c->err);
 }
 

@@ -22,6 +22,7 @@
 #define PAGE_BYTES 4096
 
 static void begin_waiting(struct engine *e);
+static void begin_soon(void *arg);
 
 /* ---- objects ---- */
 
@@ -291,7 +292,8 @@ static void over(struct sjob *j)
 	}
 	if (is_removal)
 		store_removed(e);
-	begin_waiting(e);
+	/* later: whoever walks the jobs has the next one in hand */
+	(void)loop_post(e->loop, begin_soon, e);
 }
 
 /* The worker that had started it was killed before it could let it begin. */

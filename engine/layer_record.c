@@ -168,6 +168,7 @@ static void load_record(struct engine *e, const char *file, uint32_t id)
 	autotext struct text text = {};
 	struct sjob *j = l.j;
 	struct item *it;
+	bool stopping;
 	size_t line;
 	int r = j == NULL ? -ENOMEM : file_read(e->store->jobs_fd, file, RECORD_READ_MAX, &text);
 
@@ -200,9 +201,13 @@ static void load_record(struct engine *e, const char *file, uint32_t id)
 		sjob_free(j);
 		return;
 	}
+	stopping = j->stopping;
 	sjob_resume(j);
-	if (j->stopping)
-		sjob_stop(j);
+	for (j = e->store->jobs; stopping && j != NULL; j = j->next)
+		if (j->id == id) {
+			sjob_stop(j);
+			break;
+		}
 }
 
 int sjobs_restore(struct engine *e, struct err *err)

@@ -112,7 +112,16 @@ int place_resolve(const struct ct *home, const char *text, char **ret, struct er
 	if (!path_is_normal(*ret) || path_is_system(*ret))
 		return err_set(err, ERR_InvalidPath, "place '%.200s': expected an absolute path without .., outside of the system's directories",
 			       *ret);
+	if (path_is_below(*ret, home->e->conf->daemon_mount))
+		return err_set(err, ERR_InvalidPath, "place '%.200s': in the tree of this daemon", *ret);
 	return 0;
+}
+
+int place_check_user(const struct ct *home, uid_t uid, const char *place, struct err *err)
+{
+	if (uid == 0 || strcmp(place, home->e->conf->volumes_default_place) == 0)
+		return 0;
+	return err_set(err, ERR_Permission, "place %.200s: only root may use another than the default one", place);
 }
 
 void place_policy(const struct ct *ct, struct text *out)
@@ -191,7 +200,8 @@ int place_open(const char *place, const char *sub, gid_t porto_gid, struct err *
 	fd = open_dir(dir, sub, false);
 	if (fd < 0)
 		return err_sys(err, -fd, "%s/%s", place, sub);
-	if (fchown(fd, st.st_uid, st.st_uid == 0 && porto_gid != (gid_t)-1 ? porto_gid : st.st_gid) < 0 ||
+	/* what is unpacked is nobody else's to reach: setuid files, devices */
+	if (fchown(fd, is_volumes ? st.st_uid : 0, st.st_uid == 0 && porto_gid != (gid_t)-1 ? porto_gid : is_volumes ? st.st_gid : 0) < 0 ||
 	    fchmod(fd, is_volumes ? 0755 : 0700) < 0)
 		return err_sys(err, errno, "%s/%s", place, sub);
 	return TAKE_FD(fd);

@@ -14,6 +14,12 @@
 /* The place that somebody in home means by text ("": its default), as the host sees it. Permission, InvalidPath. */
 int place_resolve(const struct ct *home, const char *text, char **ret, struct err *err);
 
+/*
+ * Whoever owns a directory could lead us, or the processes that unpack with root's rights, elsewhere in it, and reach what they
+ * make there: only root uses another place than the configured one. Permission.
+ */
+int place_check_user(const struct ct *home, uid_t uid, const char *place, struct err *err);
+
 /* May a container below home have this entry in its policy? */
 bool place_may_pass_on(const struct ct *home, const char *entry);
 void place_policy(const struct ct *ct, struct text *out); /* the one in force */

@@ -60,6 +60,8 @@ static int gather(struct vol *v, struct vop *op)
 			return r;
 	}
 	r = place_resolve(home, v->val[VOL_place].s, &op->plan.place, &op->err);
+	if (r == 0)
+		r = place_check_user(home, op->as.uid, op->plan.place, &op->err);
 	if (r < 0)
 		return r;
 	op->is_default_place = strcmp(op->plan.place, v->e->conf->volumes_default_place) == 0;

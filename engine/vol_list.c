@@ -188,6 +188,8 @@ static int write_cleanup(const struct file_call *c, const char *text)
 	cred_effective(c->e, c->who, &as, &home);
 	r = place_resolve(home, text, &place, c->err);
 	if (r == 0)
+		r = place_check_user(home, as.uid, place, c->err);
+	if (r == 0)
 		r = store_add_place(c->e, place);
 	if (r >= 0)
 		r = store_look(c->e, c->cookie);

@@ -158,6 +158,7 @@ static int resolve_path(struct vop *op)
 {
 	autoclose int fd = -1;
 	bool chrooted = strcmp(op->client_root, "/") != 0;
+	struct stat st;
 
 	if (op->plan.path[0] == '\0' && (strcmp(op->backend, "dir") == 0 || strcmp(op->backend, "quota") == 0))
 		return err_set(&op->err, ERR_InvalidProperty, "backend %s: needs a path", op->backend);
@@ -174,7 +175,11 @@ static int resolve_path(struct vop *op)
 	if (strcmp(op->root, "/") == 0 && path_is_system(op->plan.path))
 		return err_set(&op->err, ERR_InvalidPath, "path %.200s: a directory of the system", op->plan.path);
 	fd = open_given(op, "path", op->root, &op->plan.path);
-	return fd < 0 ? fd : check_access(op, "path", fd, W_OK);
+	if (fd < 0)
+		return fd;
+	if (op->as.uid != 0 && (fstat(fd, &st) < 0 || st.st_uid != op->as.uid))
+		return err_set(&op->err, ERR_Permission, "path %.200s: it does not belong to user %u", op->plan.path, (unsigned)op->as.uid);
+	return check_access(op, "path", fd, W_OK);
 }
 
 /* The file that says whose a storage is; made for a new one. */
@@ -203,6 +208,25 @@ static int check_storage_owner(struct vop *op, const char *name, int dir)
 	return 0;
 }
 
+/*
+ * What a user can reach himself must not hold what root has unpacked or copied there (setuid files, devices), nor be written to
+ * through his links, nor be a file system of his own making.
+ */
+static int check_user_storage(struct vop *op, const struct stat *st)
+{
+	bool is_bind = strcmp(op->backend, "bind") == 0 || strcmp(op->backend, "rbind") == 0;
+
+	if (op->as.uid == 0)
+		return 0;
+	if (op->plan.layers.n > 0 || (op->image != NULL && op->image[0] != '\0'))
+		return err_set(&op->err, ERR_Permission, "storage: with layers only root may give it by a path: give it a name");
+	/* found by itself, the backend may be loop: whatever lies there as its image would be mounted */
+	if (strcmp(op->backend, "loop") == 0 || (op->backend[0] == '\0' && op->spec.limits.space_limit + op->spec.limits.inode_limit > 0) ||
+	    (!S_ISDIR(st->st_mode) && !is_bind))
+		return err_set(&op->err, ERR_Permission, "storage: only root may give an image by its path");
+	return 0;
+}
+
 static int resolve_storage(struct vop *op)
 {
 	autotext struct text path = {};
@@ -218,6 +242,9 @@ static int resolve_storage(struct vop *op)
 			return fd;
 		if (fstat(fd, &st) < 0)
 			return err_sys(&op->err, errno, "storage");
+		r = check_user_storage(op, &st);
+		if (r < 0)
+			return r;
 		return check_access(op, "storage", fd, op->spec.read_only || !S_ISDIR(st.st_mode) ? R_OK : R_OK | W_OK);
 	}
 	text_addf(&path, "%s/", op->plan.place);
@@ -288,6 +315,8 @@ static int resolve_layers(struct vop *op)
 			return fd;
 		if (fstat(fd, &st) < 0)
 			return err_sys(&op->err, errno, "layer %.200s", *layer);
+		if (op->as.uid != 0 && !S_ISDIR(st.st_mode))
+			return err_set(&op->err, ERR_Permission, "layer %.200s: only root may give an image by its path: import it", *layer);
 		r = check_access(op, "layer", fd, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK);
 		if (r < 0)
 			return r;

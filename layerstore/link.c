@@ -122,16 +122,19 @@ static int way_open(const struct vol_link *l, mode_t make, struct way *w)
 	return w->parent < 0 ? -EINVAL : 0;
 }
 
-/* Made or found with the client's rights; what was there must be the client's to write to, or it could cover anything. */
+/* Made or found with the client's rights; what was there must be the client's own, or it could cover anything. */
 static int way_make(const struct vol_link *l, mode_t type, struct way *w)
 {
 	int r = rights_take(l);
+	struct stat st;
 
 	if (r < 0)
 		return r;
 	r = way_open(l, type, w);
 	if (r == 0 && l->uid != 0 && faccessat(w->target, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
 		r = -errno;
+	if (r == 0 && l->uid != 0 && (fstat(w->target, &st) < 0 || st.st_uid != l->uid))
+		r = -EACCES;
 	rights_back(l);
 	return r;
 }
@@ -158,7 +161,8 @@ static int check_target(const struct vol_link *l, struct err *err)
 int vol_link(struct vol_link *l, struct err *err)
 {
 	__attribute__((cleanup(way_close))) struct way w = { -1, -1, "" };
-	unsigned flags = MNT_ALLOW_SUID | (l->read_only ? MNT_READ_ONLY : 0) | (l->recursive ? MNT_RECURSIVE : 0);
+	/* a tree may hold what root would not run: from an archive or image of a user's own */
+	unsigned flags = (l->uid == 0 ? MNT_ALLOW_SUID : 0) | (l->read_only ? MNT_READ_ONLY : 0) | (l->recursive ? MNT_RECURSIVE : 0);
 	autoclose int source = path_open(l->source, O_PATH), mount = -1;
 	struct mnt_where ours, there;
 	int r = check_target(l, err);

@@ -721,7 +721,7 @@ need_resize() {
 
 # ---- links ----
 
-@test "link: mounts at a target that is made for the client; suid works, devices don't" {
+@test "link: mounts at a target that is made for the client; suid works only for root, devices don't" {
 	mkdir -p "$DIR/root/home"
 	chown games "$DIR/root/home"
 	vol build backend=plain
@@ -730,6 +730,9 @@ need_resize() {
 	[ -e "$DIR/root/home/a/b/file" ]
 	[ "$(stat -c '%U %G' "$DIR/root/home/a")" = "games $(id -gn games)" ]
 	has_options "$DIR/root/home/a/b" rw nodev relatime
+	has_options "$DIR/root/home/a/b" nosuid
+	vol unlink "root=$DIR/root" target=/home/a/b
+	vol link "root=$DIR/root" target=/home/a/b
 	denied has_options "$DIR/root/home/a/b" nosuid
 	vol unlink "root=$DIR/root" target=/home/a/b
 	[ -z "$(mounts_below "$DIR/root")" ]
@@ -746,8 +749,9 @@ need_resize() {
 	[[ $(vol link "root=$DIR/root" target=/dir/a "link.uid=$(id -u games)" "link.gid=$(id -g games)") == Permission:* ]]
 	vol link "root=$DIR/root" target=/dir/a "link.uid=$(id -u games)" "link.gid=$(getent group users | cut -d: -f3)"
 	vol unlink "root=$DIR/root" target=/dir/a
-	# what is there already must be the client's to write to
+	# what is there already must be the client's own
 	[[ $(vol link "root=$DIR/root" target=/dir "link.uid=$(id -u games)" "link.gid=$(id -g games)") == Permission:* ]]
+	chown games "$DIR/root/dir"
 	vol link "root=$DIR/root" target=/dir "link.uid=$(id -u games)" "link.gid=$(getent group users | cut -d: -f3)"
 	vol unlink "root=$DIR/root" target=/dir
 	destroyed

@@ -376,9 +376,11 @@ memory_of() {
 	same "$TEST_DIR/tree" "$other/porto_layers/a"
 	[ ! -e "$L/a" ]
 	[[ "$(ls "$L")" == *"$name"* ]]
-	as daemon mkdir "$L/${name}2"
-	want_error Permission as daemon put ".layers/${name}2/import" "$TEST_DIR/tree.tar"
-	rmdir "$L/$name" "$L/${name}2"
+	want_error Permission as daemon mkdir "$L/${name}2"
+	want_error Permission as daemon mkdir "$PORTO_ROOT/.storages/${name}m%"
+	! as daemon cat "$L/$name/tarball" >/dev/null || fail 'a user reads what is in a place of root'
+	want_error InvalidPath mkdir "$PORTO_ROOT/.storages/${PORTO_ROOT//\//%}%%m%"
+	rmdir "$L/$name"
 	wait_for '[ -z "$(ls -A "$TEST_DIR/other/porto_layers")" ]'
 	want_error InvalidPath mkdir "$L/%etc%%a"
 	rm -r "$other"

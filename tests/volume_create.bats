@@ -188,11 +188,13 @@ not_built() {
 	vol_build "path=$DIR/path/inside" backend=tmpfs space_limit=1M
 }
 
-@test "path: a user needs the right to write there, and to get there" {
-	mkdir -p "$DIR"/{open,roots,closed/in}
+@test "path: a user mounts on what is his own and where he can get to" {
+	mkdir -p "$DIR"/{open,his,roots,closed/in}
+	chown games "$DIR/his"
 	chmod 777 "$DIR/open" "$DIR/closed/in"
 	chmod 700 "$DIR/closed"
-	as games vol_build "path=$DIR/open" backend=tmpfs space_limit=1M
+	as games vol_build "path=$DIR/his" backend=tmpfs space_limit=1M
+	not_built Permission "path=$DIR/open" # as /tmp: all would see it
 	not_built Permission "path=$DIR/roots"
 	not_built Permission "path=$DIR/closed/in"
 	not_built InvalidPath path=/etc
@@ -229,14 +231,36 @@ not_built() {
 	want_error Permission as daemon put ".volumes/$id/state" build
 }
 
-@test "place: a user gets none where he can't write; what is made in one is its owner's" {
+@test "storage given by path: a user gets nothing there that root makes, and no image of his own" {
+	mkdir -p "$DIR"/{his,layer}
+	ln -s "$DIR/roots" "$DIR/his/target"
+	echo secret >"$DIR/roots"
+	echo mine >"$DIR/layer/target"
+	truncate -s 8M "$DIR/his/image"
+	chown -R -h games:games "$DIR/his" "$DIR/layer"
+	not_built Permission "storage=$DIR/his" "layers=$DIR/layer" backend=native
+	not_built Permission "storage=$DIR/his" "layers=$DIR/layer" backend=plain
+	not_built Permission "storage=$DIR/his" "layers=$DIR/layer"
+	not_built Permission "storage=$DIR/his/image" space_limit=8M
+	not_built Permission "storage=$DIR/his" space_limit=8M backend=loop
+	not_built Permission "storage=$DIR/his" space_limit=8M
+	not_built Permission "layers=$DIR/his/image"
+	[ "$(<"$DIR/roots")" = secret ]
+	[ "$(stat -c %U:%a "$DIR/roots")" = root:644 ]
+	as games vol_build "storage=$DIR/his" backend=bind
+}
+
+@test "place: only root uses another than the default one" {
 	mkdir "$DIR"/{roots,his}
 	chown games:games "$DIR/his"
 	not_built Permission "place=$DIR/roots"
 	not_built InvalidPath place=/etc
 	not_built InvalidPath "place=$DIR/../x"
 	[ -z "$(ls "$DIR/roots")" ]
-	as games vol_build "place=$DIR/his"
+	not_built Permission "place=$DIR/his"
+	[ -z "$(ls "$DIR/his")" ]
+	not_built InvalidPath "place=$PORTO_ROOT"
+	vol_build "place=$DIR/his"
 	[ "$(stat -c '%U %a' "$DIR/his/porto_volumes")" = 'games 755' ]
 	[ "$(stat -c '%U:%G %a' "$PLACE/porto_volumes" 2>/dev/null || echo root:users 755)" = "root:$TEST_GROUP 755" ]
 	ln -s "$DIR/roots" "$DIR/link"
