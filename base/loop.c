@@ -8,7 +8,7 @@
 #include "base/proc.h"
 
 #define ROUND_EVENTS 64
-#define WORK_THREADS 4
+#define WORK_THREADS 12
 
 /* The place of a timer in the heap. Its due stands here as well: comparing touches one array only. */
 struct heap_entry {

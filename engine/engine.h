@@ -25,6 +25,7 @@ struct config;
 
 #define ENGINE_ROOT 1u  /* the id of the host, container "/" */
 #define ENGINE_PENDING 1
+#define ENGINE_PREAD_PENDING (-EINPROGRESS) /* the same of engine_pread, where 1 is a length */
 
 /*
  * The directories the tree is made of: a container's; in it `.porto`, `.volumes`, `.layers`, `.storages`, `.images`; in those a
@@ -173,7 +174,7 @@ int engine_stream_base(struct engine *e, const struct engine_node *n, uint64_t *
 /* With FILE_BLOCKS: where it ends now; a read from there on waits. */
 uint64_t engine_stream_end(struct engine *e, const struct engine_node *n);
 
-/* FILE_STREAM: at most size bytes from off, as pread(2). ENGINE_PENDING only with FILE_BLOCKS at the end of the stream. */
+/* FILE_STREAM: at most size bytes from off, as pread(2). ENGINE_PREAD_PENDING only with FILE_BLOCKS at the end of the stream. */
 ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		     char *buf, size_t size, uint64_t off, struct err *err);
 

@@ -216,7 +216,7 @@ ssize_t event_pread(struct engine *e, uint64_t cookie, char *buf, size_t size, u
 		return -ENOMEM;
 	*s = (struct sleeper){ .next = l->sleepers, .cookie = cookie, .off = off, .size = size };
 	l->sleepers = s;
-	return ENGINE_PENDING;
+	return ENGINE_PREAD_PENDING;
 }
 
 bool event_cancel(struct engine *e, uint64_t cookie)

@@ -157,7 +157,7 @@ int store_open(struct engine *e, struct err *err)
 	e->store->items_fd = e->store->jobs_fd = -1;
 	e->store->next_job = 1;
 	(void)type_bytemap.parse(e->conf->volumes_place_load_limit, &e->store->load_limit); /* checked when it was read */
-	place_set_default(e->conf->volumes_default_place);
+	place_set_default(e->conf->volumes_default_place, e->conf->daemon_state_dir);
 	e->store->program = program_path("porto-store");
 	if (e->store->program == NULL)
 		return err_sys(err, ENOMEM, "layers");
@@ -294,6 +294,9 @@ static int rename_away(const struct item *it, const char *dir, const char *base,
 		private = NULL;
 	if (to == NULL || private == NULL)
 		return err_sys(err, ENOMEM, "%s", it->name);
+	/* done, though the record does not say so: what has the name now is another one */
+	if (faccessat(fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
 	if (renameat(fd, base, fd, to) < 0 && errno != ENOENT)
 		return err_sys(err, errno, "%s/%s/%s", it->place, dir, base);
 	(void)unlinkat(fd, private, 0);
@@ -315,7 +318,8 @@ int item_finish_removal(struct engine *e, struct item *it, struct err *err)
 	known_save(e);
 	/* its name is free now: what has that name from now on is another one */
 	it->renamed = true;
-	(void)item_save(e, it, 0, 0, NULL);
+	if (item_save(e, it, 0, 0, NULL) < 0)
+		item_forget(e, it); /* better nothing than a record that may cost the next one of its name */
 	sjob_remove_later(e, it->place, text_str(&dir), it->trash, it->id);
 	return 0;
 }
@@ -333,6 +337,16 @@ static void item_come_back(struct engine *e, struct item *it)
 		item_forget(e, it);
 }
 
+static int name_trash(struct item *it, struct err *err)
+{
+	autotext struct text dir = {}, base = {};
+	int r = stored_split(it->kind, it->name, &dir, &base, err);
+
+	if (r < 0)
+		return r;
+	return trash_name(it, text_str(&base)) < 0 ? err_sys(err, ENOMEM, "%s", it->name) : 0;
+}
+
 /* Its id, which clients know, is free for the next one of its name; and it is gone, as its record says. */
 static int item_leave_id(struct engine *e, struct item *it, uint64_t cookie, struct err *err)
 {
@@ -343,7 +357,9 @@ static int item_leave_id(struct engine *e, struct item *it, uint64_t cookie, str
 	if (it->reserved)
 		item_move_record(e, it, old);
 	it->gone = true;
-	r = item_save(e, it, cookie, 0, err);
+	r = name_trash(it, err);
+	if (r == 0)
+		r = item_save(e, it, cookie, 0, err);
 	if (r < 0)
 		item_come_back(e, it);
 	return r;
@@ -396,6 +412,29 @@ int item_remove(struct engine *e, struct item *it, uint64_t cookie, struct err *
 	}
 	event_log(e, item_word(it->kind), it->name, "removed");
 	return 0; /* the record stays until all is removed: by then the request that it answers is over */
+}
+
+void storage_used(const struct vol *v)
+{
+	const char *name = v->val[VOL_storage].s;
+	struct engine *e = v->e;
+	struct item *it;
+
+	if (!v->plan.storage_named || name == NULL)
+		return;
+	it = item_find_name(e, STORED_STORAGE, v->plan.place, name);
+	if (it == NULL) {
+		if (item_new(e, STORED_STORAGE, v->plan.place, name, &it) < 0)
+			return;
+		it->uid = v->by.uid;
+		it->gid = v->by.gid;
+		e->store->changes++;
+	}
+	it->state = IS_READY;
+	it->used = v->build_wall;
+	known_save(e);
+	if (it->reserved)
+		item_forget(e, it);
 }
 
 void layers_unused(struct vol *v)

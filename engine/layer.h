@@ -155,6 +155,8 @@ void item_note_error(struct engine *e, struct item *it, const struct err *err);
 int item_check_owner(const struct item *it, const struct engine_cred *as, struct err *err);
 /* Busy, if a volume stands on it. */
 int item_check_unused(struct engine *e, const struct item *it, struct err *err);
+/* A volume is there: the storage that was made for it is known at once. */
+void storage_used(const struct vol *v);
 /* A volume is gone: weak layers and storages that nobody uses any more go too. */
 void layers_unused(struct vol *v);
 /* A meta-storage that has parts, of which some have just been made: Busy. */

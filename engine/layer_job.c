@@ -23,6 +23,7 @@
 
 static void begin_waiting(struct engine *e);
 static void begin_soon(void *arg);
+static int prepare_volume(struct sjob *j);
 
 /* ---- objects ---- */
 
@@ -299,7 +300,7 @@ static void over(struct sjob *j)
 /* The worker that had started it was killed before it could let it begin. */
 static bool begin_again(struct sjob *j)
 {
-	if (!j->never_began || j->began_again || j->stopping || (j->kind != SJ_IMPORT && j->kind != SJ_MERGE && j->kind != SJ_EXPORT && !sjob_is_image(j)))
+	if (!j->never_began || j->began_again || j->stopping || (j->kind != SJ_IMPORT && j->kind != SJ_MERGE && j->kind != SJ_EXPORT && j->kind != SJ_EXPORT_VOLUME && !sjob_is_image(j)))
 		return false;
 	j->never_began = false;
 	j->err = (struct err){};
@@ -313,6 +314,11 @@ static bool begin_again(struct sjob *j)
 	j->watch.fd = -1;
 	if (j->handle != 0 && j->ring == NULL && ring_create(&j->ring) < 0)
 		return false;
+	if (j->kind == SJ_EXPORT_VOLUME && j->vop == NULL) {
+		j->result = prepare_volume(j);
+		if (j->result < 0)
+			return false;
+	}
 	j->began_again = true;
 	j->phase = SJP_WAITING;
 	begin_waiting(j->e);

@@ -313,7 +313,7 @@ static void look(void *arg)
 		close(l->lock);
 		l->lock = -1;
 	}
-	if (l->lock >= 0)
+	if (l->lock >= 0 && place_is_ours(l->place, l->lock))
 		look_into(l, PLACE_VOLUMES, "");
 }
 

@@ -80,8 +80,7 @@ ssize_t stream_read(struct sjob *j, uint64_t cookie, char *buf, size_t size, uin
 
 	if (n != -EAGAIN)
 		return n;
-	buf[0] = '\0';
-	return wait_for(j, cookie, off, size, err);
+	return wait_for(j, cookie, off, size, err) < 0 ? -ENOMEM : ENGINE_PREAD_PENDING;
 }
 
 /* ---- later ---- */

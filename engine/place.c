@@ -1,10 +1,12 @@
 #include "engine/place.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/fd.h"
 #include "base/path.h"
 #include "engine/hooks.h"
 #include "engine/vol.h"
@@ -151,11 +153,24 @@ bool place_may_pass_on(const struct ct *home, const char *entry)
 
 /* ---- its directories ---- */
 
-static const char *trusted;
+#define OWNER ".porto" /* in porto_volumes: the state directory of the daemon whose volumes are in it */
 
-void place_set_default(const char *place)
+static const char *trusted, *state_dir;
+
+void place_set_default(const char *place, const char *state)
 {
 	trusted = place;
+	state_dir = state;
+}
+
+bool place_is_ours(const char *place, int volumes)
+{
+	char owner[PATH_MAX];
+
+	/* the default one is ours also when somebody else has made the directory */
+	if (file_read_small(volumes, OWNER, owner, sizeof(owner)) < 0)
+		return trusted != NULL && strcmp(place, trusted) == 0;
+	return state_dir != NULL && strcmp(owner, state_dir) == 0;
 }
 
 /* Whoever owns a directory on the way could lead us elsewhere by a link. */
@@ -204,6 +219,8 @@ int place_open(const char *place, const char *sub, gid_t porto_gid, struct err *
 	if (fchown(fd, is_volumes ? st.st_uid : 0, st.st_uid == 0 && porto_gid != (gid_t)-1 ? porto_gid : is_volumes ? st.st_gid : 0) < 0 ||
 	    fchmod(fd, is_volumes ? 0755 : 0700) < 0)
 		return err_sys(err, errno, "%s/%s", place, sub);
+	if (is_volumes && state_dir != NULL)
+		(void)file_replace(fd, OWNER, state_dir, strlen(state_dir), 0644);
 	return TAKE_FD(fd);
 }
 

@@ -24,8 +24,13 @@ int place_check_user(const struct ct *home, uid_t uid, const char *place, struct
 bool place_may_pass_on(const struct ct *home, const char *entry);
 void place_policy(const struct ct *ct, struct text *out); /* the one in force */
 
-/* The configured one: on the way to it, and to no other, there may be symbolic links. Borrowed. */
-void place_set_default(const char *place);
+/*
+ * The configured one: on the way to it, and to no other, there may be symbolic links. state_dir tells our volumes in a place from
+ * another daemon's. Both borrowed.
+ */
+void place_set_default(const char *place, const char *state_dir);
+/* Is porto_volumes, open, of this place ours to be swept: made by a daemon with our state directory? */
+bool place_is_ours(const char *place, int volumes);
 /* Opens PLACE/sub, which is there. A descriptor or -errno: -ELOOP for a link on the way. */
 int place_dir(const char *place, const char *sub);
 

@@ -10,6 +10,7 @@
 #include "engine/hooks.h"
 #include "engine/ident.h"
 #include "engine/image.h"
+#include "engine/layer.h"
 #include "engine/place.h"
 #include "engine/vol.h"
 
@@ -195,6 +196,7 @@ static void built(void *arg)
 	op->links = NULL;
 	v->build_wall = v->change_wall = (int64_t)(clock_wall() / 1000000000u);
 	vol_set_state(v, VS_READY, "built");
+	storage_used(v);
 	r = vol_save(v, vop_unique(op), 0, &op->err);
 	if (r == 0) {
 		vol_usage_refresh(v);

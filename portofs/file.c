@@ -219,20 +219,15 @@ static void read_stream(fuse_req_t req, const struct node *n, const struct park_
 	struct fs *fs = fs_of(req);
 	struct err err = {};
 	ssize_t r = -ENOMEM;
-	bool pending;
 
 	if (buf && (n->flags & FILE_BLOCKS) && !park_room(fs, false))
 		r = err_set(&err, ERR_ResourceNotAvailable, "too many readers are waiting");
-	else if (buf) {
-		/* One byte read looks like ENGINE_PENDING, but leaves a byte. */
-		buf[0] = 0;
+	else if (buf)
 		r = engine_pread(fs->engine, &who, fs->cookie, &n->at, buf, args->size, args->off, &err);
-	}
-	pending = r == ENGINE_PENDING && (n->flags & FILE_BLOCKS) && buf[0] == 0;
-	if (r < 0)
-		fs_refuse(req, (int)r, &err);
-	else if (pending)
+	if (r == ENGINE_PREAD_PENDING && (n->flags & FILE_BLOCKS))
 		park(fs, req, args);
+	else if (r < 0)
+		fs_refuse(req, (int)r, &err);
 	else {
 		poll_read(fs, args->fh, args->off + (uint64_t)r);
 		fuse_reply_buf(req, buf, (size_t)r);

@@ -67,6 +67,8 @@ struct fs {
 	struct parked *parked;      /* by slot */
 	uint32_t *parked_by_cookie; /* heads of chains: slot + 1 */
 	uint16_t *parked_by_uid;
+	uint16_t *bigs_by_uid;      /* of them, those with a big slot */
+	uint32_t bigs_used;
 	uint32_t slots_used;
 	uint32_t slot_hint;         /* all below are in use */
 	struct interrupted {

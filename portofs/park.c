@@ -9,6 +9,8 @@
 #define UID_WRITES 256u  /* of them, not for reads */
 #define FOR_WRITES 1024u /* places that reads leave free */
 #define FOR_ROOT 1024u   /* places that others than root leave free */
+#define UID_BIGS 32u     /* big slots of one user other than root */
+#define BIGS_FOR_ROOT 32u
 
 struct parked {
 	fuse_req_t req; /* NULL: free */
@@ -46,8 +48,9 @@ int park_init(struct fs *fs)
 	fs->parked = calloc(SLOTS, sizeof(*fs->parked));
 	fs->parked_by_cookie = calloc(CHAINS, sizeof(*fs->parked_by_cookie));
 	fs->parked_by_uid = calloc(CHAINS, sizeof(*fs->parked_by_uid));
+	fs->bigs_by_uid = calloc(CHAINS, sizeof(*fs->bigs_by_uid));
 	fs->replaying = -1;
-	return fs->parked && fs->parked_by_cookie && fs->parked_by_uid ? 0 : -ENOMEM;
+	return fs->parked && fs->parked_by_cookie && fs->parked_by_uid && fs->bigs_by_uid ? 0 : -ENOMEM;
 }
 
 /* Nobody is answered: what is in the slots is the next worker's. */
@@ -63,7 +66,8 @@ void park_free(struct fs *fs)
 	free(fs->parked);
 	free(fs->parked_by_cookie);
 	free(fs->parked_by_uid);
-	fs->parked_by_uid = NULL;
+	free(fs->bigs_by_uid);
+	fs->parked_by_uid = fs->bigs_by_uid = NULL;
 	fs->parked = NULL;
 	fs->parked_by_cookie = NULL;
 }
@@ -114,6 +118,9 @@ bool park_room(struct fs *fs, bool write)
 		return false;
 	if (fs->in->len > SLOT_BYTES && free_big(fs) < 0)
 		return false;
+	if (fs->in->len > SLOT_BYTES && uid != 0 &&
+	    (fs->bigs_by_uid[uid % CHAINS] >= UID_BIGS || fs->bigs_used >= BIG_SLOTS - BIGS_FOR_ROOT))
+		return false;
 	if (uid != 0 && *count_of(fs, uid) >= UID_MAX - (write ? 0 : UID_WRITES))
 		return false;
 	return fs->slots_used < all;
@@ -151,6 +158,10 @@ void park(struct fs *fs, fuse_req_t req, const struct park_args *args)
 
 	fs->parked[i] = (struct parked){ .req = req, .cookie = fs->cookie, .next = *chain, .uid = fs->in->uid, .args = *args };
 	++*count_of(fs, fs->in->uid);
+	if (fs->shm->slots[i].big) {
+		fs->bigs_by_uid[fs->in->uid % CHAINS]++;
+		fs->bigs_used++;
+	}
 	*chain = i + 1;
 }
 
@@ -206,6 +217,10 @@ static bool take(struct fs *fs, uint64_t cookie, struct parked *ret, struct slot
 	*ret = *p;
 	*slot = &fs->shm->slots[p - fs->parked];
 	--*count_of(fs, p->uid);
+	if ((*slot)->big) {
+		fs->bigs_by_uid[p->uid % CHAINS]--;
+		fs->bigs_used--;
+	}
 	memset(p, 0, sizeof(*p));
 	fs->slots_used--;
 	return true;

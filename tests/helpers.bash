@@ -188,7 +188,7 @@ no_volume_leaks() {
 	[ -z "$left" ] || fail "mounts in the host's namespace: $left" || rc=1
 	# the kernel takes its time
 	wait_for '! grep -hF "$TEST_DIR/" /sys/block/loop*/loop/backing_file | grep -qvE "/fs[.]img|^$TEST_DIR/image"' || rc=1
-	left=$(find "$PLACE/porto_volumes" -mindepth 1 -maxdepth 1 ! -name '_remove_*' 2>/dev/null || :)
+	left=$(find "$PLACE/porto_volumes" -mindepth 1 -maxdepth 1 ! -name '_remove_*' ! -name .porto 2>/dev/null || :)
 	[ -z "$left" ] || fail "directories of no volume: $left" || rc=1
 	return "$rc"
 }

@@ -210,7 +210,7 @@ $(short base)" ]
 	want_error Docker put .images/import "$BATS_TEST_TMPDIR/noise"
 	(echo "$BATS_TEST_TMPDIR/big.save" >"$I/import") 2>"$BATS_TEST_TMPDIR/said" 3>&- &
 	wait_for 'pid=$(pgrep -f "porto-store --go 7 image-import" -P "$(worker_pid)" | head -n 1); [ -n "$pid" ] && kill -9 $pid'
-	run ! wait $!
+	! wait $! || fail "it says that all went well"
 	error_says HelperError
 	wait_for '[ -z "$(find $PLACE/porto_docker/v1 -mindepth 2)" ]'
 	[ -z "$(cat "$I/list")" ]

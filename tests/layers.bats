@@ -105,6 +105,7 @@ same() {
 	cp "$L/a/tarball[tar.zst]" "$T/copy.tar.zst"
 	zstd -qt "$T/copy.tar.zst"
 	head -c 1000 "$L/a/tarball" >/dev/null
+	[ "$(dd if="$L/a/tarball" bs=1 count=600 status=none | wc -c)" = 600 ] # zeros among them
 	layer_new c "$TEST_DIR/rest.tar.zst"
 	head -c 1000 "$L/c/tarball" >/dev/null
 	rmdir "$L/c" # whoever read it has gone, or is going
@@ -291,8 +292,10 @@ memory_of() {
 	as daemon rmdir "$S/s"
 	[ ! -e "$PLACE/porto_storage/s" ]
 	vol_build storage=t backend=plain
+	prop_is .storages/t state ready
+	want_error Busy rmdir "$S/t"
 	vol_destroy "$VOL"
-	wait_for '[ -e "$PORTO_ROOT/.storages/t" ]'
+	prop_is .storages/t state ready
 }
 
 @test "a meta-storage: parts of both kinds, limits where there is project quota, removed only when empty" {
@@ -395,7 +398,7 @@ memory_of() {
 	flock 9
 	put .volumes/cleanup "$PLACE"
 	[ "$(ls -A "$PLACE/porto_layers" | sort | tr '\n' ' ')" = '_import_busy _private_a a ' ]
-	[ -z "$(ls -A "$PLACE/porto_volumes")" ]
+	[ -z "$(ls "$PLACE/porto_volumes")" ]
 	exec 9<&-
 	put .volumes/cleanup ''
 	[ ! -e "$PLACE/porto_layers/_import_busy" ]
@@ -403,6 +406,10 @@ memory_of() {
 	put .volumes/cleanup "$T"
 	[ -e /etc/passwd ]
 	want_error InvalidPath put .volumes/cleanup /etc
+	# a place of somebody else's, who may come again
+	mkdir -p "$TEST_DIR/foreign/porto_volumes/5/data"
+	put .volumes/cleanup "$TEST_DIR/foreign"
+	[ -e "$TEST_DIR/foreign/porto_volumes/5/data" ]
 }
 
 @test "layers that were put there by hand are found" {

@@ -40,10 +40,17 @@ CALLS=renameat,renameat2,mkdirat,mkdir,openat2,move_mount,umount2,fsmount,open_t
 
 # inject N: the worker of now is killed before the Nth of these calls of any of its threads.
 inject() {
-	strace -f -qq -o /dev/null -p "$(worker_pid)" -e "trace=$CALLS" -e "inject=$CALLS:signal=KILL:when=$1" \
-		2>"$BATS_TEST_TMPDIR/strace" 3>&- 4>&- &
-	tracer=$!
-	wait_for 'grep -q "^TracerPid:.[1-9]" /proc/$(worker_pid)/status'
+	local try
+	for ((try = 0; try < 10; try++)); do
+		strace -f -qq -o /dev/null -p "$(worker_pid)" -e "trace=$CALLS" -e "inject=$CALLS:signal=KILL:when=$1" \
+			2>"$BATS_TEST_TMPDIR/strace" 3>&- 4>&- &
+		tracer=$!
+		# a look at the places may come first, and be its death
+		wait_for 'grep -q "^TracerPid:.[1-9]" /proc/$(worker_pid)/status || ! kill -0 $tracer'
+		! kill -0 "$tracer" 2>/dev/null || return 0
+		wait "$tracer" || :
+	done
+	fail "no worker lives long enough: $(<"$BATS_TEST_TMPDIR/strace")"
 }
 
 inject_ends() {
@@ -58,8 +65,8 @@ at_each_step() {
 	command -v strace >/dev/null || skip 'no strace'
 	for ((n = 1; n < 60; n++)); do
 		eval "$1" || fail "step $n: before: $1" || return
+		inject "$n" || return
 		worker=$(worker_pid)
-		inject "$n"
 		eval "$2" || fail "step $n: $2: $(cat "$PORTO_ROOT/.porto/error")" || return
 		inject_ends
 		wait_for '[ -n "$(cat "$PORTO_ROOT/.porto/version")" ]'
