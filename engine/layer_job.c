@@ -279,6 +279,9 @@ static void over(struct sjob *j)
 	if (j->result < 0 && !j->unwanted)
 		note_failure(j);
 	set_item(j);
+	/* what was killed has left something behind that no look at names finds */
+	if (j->result < 0 && sjob_is_image(j) && j->kind != SJ_IMAGE_SWEEP)
+		images_sweep(e, j->place);
 	if (cookie != 0 && j->restored)
 		(void)save_replay_add(e, cookie, j->item, j->result); /* the request may not have come again yet */
 	j->cookie = 0;

@@ -414,7 +414,7 @@ app_is_right() {
 	exec 9>"$BATS_TEST_TMPDIR/pipe"
 	wait_for '[[ $(cat $BATS_TEST_TMPDIR/status) == running* ]]'
 	kill -TERM "$(pgrep -P "$pid" -x porto-store || echo "$pid")"
-	run ! wait "$pid"
+	! wait "$pid" || fail 'it says that all went well'
 	exec 9>&-
 	[[ $(cat "$BATS_TEST_TMPDIR/status") == 'failed 502 4'$'\n''stopped'* ]]
 	nothing_kept
