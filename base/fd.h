@@ -17,6 +17,9 @@ ssize_t file_read_small(int dirfd, const char *path, char *buf, size_t size);
 /* Writes all, going on after short writes and EINTR. */
 int fd_write_all(int fd, const void *buf, size_t len);
 
+/* Appends the names in a directory, without . and .., in its order; dirfd stays where it is. 0 or -errno. */
+int dir_names(int dirfd, struct strv *ret);
+
 /* One write(2) to an existing file (cgroup and proc files). */
 int file_write(int dirfd, const char *path, const char *text);
 

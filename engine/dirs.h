@@ -56,6 +56,11 @@ extern const struct dir_ops daemon_dir, volumes_dir, volume_dir, links_dir, laye
 /* help.c: the files of a volume, a line each. */
 void vol_properties_format(struct text *out);
 
+/* The container in whose directory it is seen. */
+struct ct *dir_view(struct engine *e, const struct engine_node *n);
+/* attr of `.volumes` and the like: the container's owner's; whoever may have containers may make and write there. */
+int dir_list_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret);
+
 /* NULL for DIR_CT. */
 const struct dir_ops *dir_ops(enum engine_dir dir);
 

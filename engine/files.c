@@ -55,6 +55,27 @@ const struct dir_ops *dir_ops(enum engine_dir dir)
 	return all[dir];
 }
 
+struct ct *dir_view(struct engine *e, const struct engine_node *n)
+{
+	struct ct *ct = ct_find(e, n->view);
+
+	return ct != NULL ? ct : e->root;
+}
+
+int dir_list_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret)
+{
+	const struct ct *view = dir_view(e, n);
+
+	ret->uid = view->owner_uid;
+	ret->gid = ct_is_root(view) && e->porto_gid != (gid_t)-1 ? e->porto_gid : view->owner_gid;
+	ret->mtime = ret->ctime = view->creation_wall;
+	if (n->file < 0)
+		ret->mode = S_IFDIR | 0775;
+	else if (dir_ops(n->dir)->rows[n->file].flags & FILE_WRITE)
+		ret->mode = S_IFREG | 0664;
+	return 0;
+}
+
 #define ROWS_MAX 64
 
 size_t engine_files(enum engine_dir dir, const struct engine_file **ret)

@@ -13,13 +13,6 @@
 
 #define I_READ (FILE_READ | FILE_LISTED | FILE_LARGE)
 
-static struct ct *view_of(struct engine *e, const struct engine_node *n)
-{
-	struct ct *ct = ct_find(e, n->view);
-
-	return ct != NULL ? ct : e->root;
-}
-
 /* ---- names ---- */
 
 static void format_name(const struct image_view *v, const char *own_place, struct text *out)
@@ -32,28 +25,13 @@ static void format_name(const struct image_view *v, const char *own_place, struc
 	text_addn(out, v->rec->id, IMAGE_SHORT);
 }
 
-/* NULL: it has none. */
-static char *default_place(const struct ct *view)
-{
-	char *place = NULL;
-
-	return place_resolve(view, "", &place, NULL) == 0 ? place : NULL;
-}
-
-static bool may_use(const struct ct *view, const char *place)
-{
-	autofree char *resolved = NULL;
-
-	return ct_is_root(view) || place_resolve(view, place, &resolved, NULL) == 0;
-}
-
 static int lookup(struct engine *e, const struct engine_node *n, const char *name, enum engine_dir *dir, uint32_t *id)
 {
-	const struct ct *view = view_of(e, n);
-	autofree char *own = default_place(view);
+	const struct ct *view = dir_view(e, n);
+	autofree char *own = place_default(view);
 
 	for (struct image_place *p = e->store->images; p != NULL; p = p->next) {
-		if (!may_use(view, p->path))
+		if (!place_may_use(view, p->path))
 			continue;
 		for (size_t i = 0; i < p->recs.n; i++) {
 			const struct image_view v = { p, &p->recs.p[i], &p->extra[i] };
@@ -73,12 +51,12 @@ static int lookup(struct engine *e, const struct engine_node *n, const char *nam
 static bool next_child(struct engine *e, const struct engine_node *n, struct engine_child *child)
 {
 	static struct text name;
-	const struct ct *view = view_of(e, n);
-	autofree char *own = default_place(view);
+	const struct ct *view = dir_view(e, n);
+	autofree char *own = place_default(view);
 	struct image_view best = {};
 
 	for (struct image_place *p = e->store->images; p != NULL; p = p->next) {
-		if (!may_use(view, p->path))
+		if (!place_may_use(view, p->path))
 			continue;
 		for (size_t i = 0; i < p->recs.n; i++)
 			if (p->extra[i].id > child->number && (best.extra == NULL || p->extra[i].id < best.extra->id))
@@ -105,10 +83,10 @@ static void add_joined(const struct strv *list, struct text *out)
 
 static int read_list(const struct file_call *c, struct text *out)
 {
-	const struct ct *view = view_of(c->e, c->node);
+	const struct ct *view = dir_view(c->e, c->node);
 
 	for (const struct image_place *p = c->e->store->images; p != NULL; p = p->next)
-		for (size_t i = 0; i < p->recs.n && may_use(view, p->path); i++) {
+		for (size_t i = 0; i < p->recs.n && place_may_use(view, p->path); i++) {
 			const struct image_record *rec = &p->recs.p[i];
 
 			text_addf(out, "%s\t", rec->id);
@@ -126,7 +104,7 @@ static int read_progress(const struct file_call *c, struct text *out)
 {
 	for (const struct sjob *j = c->e->store->jobs; j != NULL; j = j->next) {
 		if ((j->kind != SJ_IMAGE_IMPORT && j->kind != SJ_IMAGE_PULL) || j->phase == SJP_OVER ||
-		    !may_use(view_of(c->e, c->node), j->place))
+		    !place_may_use(dir_view(c->e, c->node), j->place))
 			continue;
 		text_addf(out, "%s ", j->path[0] != '\0' ? j->path : j->name);
 		sjob_progress(j, out);
@@ -204,8 +182,8 @@ static int request_parse(const char *text, struct request *q, struct err *err)
 
 static int read_find(const struct file_call *c, struct text *out)
 {
-	const struct ct *view = view_of(c->e, c->node);
-	autofree char *text = c->key != NULL ? strdup(c->key) : NULL, *own = default_place(view);
+	const struct ct *view = dir_view(c->e, c->node);
+	autofree char *text = c->key != NULL ? strdup(c->key) : NULL, *own = place_default(view);
 	autorequest struct request q = {};
 	struct image_view v;
 	int r;
@@ -455,20 +433,6 @@ static const struct file_row image_rows[] = {
 #undef IFILE
 };
 
-static int list_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret)
-{
-	const struct ct *view = view_of(e, n);
-
-	ret->uid = view->owner_uid;
-	ret->gid = ct_is_root(view) && e->porto_gid != (gid_t)-1 ? e->porto_gid : view->owner_gid;
-	ret->mtime = ret->ctime = view->creation_wall;
-	if (n->file < 0)
-		ret->mode = S_IFDIR | 0775;
-	else if (list_rows[n->file].flags & FILE_WRITE)
-		ret->mode = S_IFREG | 0664; /* whoever may have containers */
-	return 0;
-}
-
 static bool exists(struct engine *e, const struct engine_node *n)
 {
 	struct image_view v;
@@ -494,7 +458,7 @@ static int check_writer(const struct dir_call *c)
 const struct dir_ops images_dir = {
 	.rows = list_rows,
 	.count = ARRAY_LEN(list_rows),
-	.attr = list_attr,
+	.attr = dir_list_attr,
 	.check_writer = check_writer,
 	.lookup = lookup,
 	.next_child = next_child,

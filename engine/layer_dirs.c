@@ -22,21 +22,6 @@ static enum engine_dir dir_of(const struct item *it)
 	return dirs[it->kind];
 }
 
-static struct ct *view_of(struct engine *e, const struct engine_node *n)
-{
-	struct ct *ct = ct_find(e, n->view);
-
-	return ct != NULL ? ct : e->root;
-}
-
-/* NULL: it has none. */
-static char *default_place(const struct ct *view)
-{
-	char *place = NULL;
-
-	return place_resolve(view, "", &place, NULL) == 0 ? place : NULL;
-}
-
 /* ---- names ---- */
 
 static void add_swapped(struct text *out, const char *s, size_t len, char from, char to)
@@ -59,7 +44,7 @@ static int parse_name(const struct ct *view, const char *text, enum stored *kind
 		text = end + 2;
 		*place = text_take(&p);
 	} else {
-		*place = default_place(view);
+		*place = place_default(view);
 		if (*place == NULL)
 			return err_set(err, ERR_Permission, "container %s may use no place", view->name);
 	}
@@ -83,23 +68,16 @@ static void format_name(const struct item *it, const char *own_place, struct tex
 		text_addc(out, '%');
 }
 
-static bool may_use(const struct ct *view, const char *place)
-{
-	autofree char *resolved = NULL;
-
-	return place_resolve(view, place, &resolved, NULL) == 0;
-}
-
 /* ---- looking ---- */
 
 static bool is_shown(const struct item *it, enum stored kind, const struct ct *view)
 {
-	return !it->gone && (it->kind == kind || (it->kind == STORED_META && kind == STORED_STORAGE)) && (ct_is_root(view) || may_use(view, it->place));
+	return !it->gone && (it->kind == kind || (it->kind == STORED_META && kind == STORED_STORAGE)) && place_may_use(view, it->place);
 }
 
 static int lookup(struct engine *e, const struct engine_node *n, const char *text, enum engine_dir *dir, uint32_t *id)
 {
-	const struct ct *view = view_of(e, n);
+	const struct ct *view = dir_view(e, n);
 	autofree char *place = NULL, *name = NULL;
 	enum stored kind = kind_of(n);
 	const struct item *it;
@@ -116,8 +94,8 @@ static int lookup(struct engine *e, const struct engine_node *n, const char *tex
 static bool next_child(struct engine *e, const struct engine_node *n, struct engine_child *child)
 {
 	static struct text name;
-	const struct ct *view = view_of(e, n);
-	autofree char *own = default_place(view);
+	const struct ct *view = dir_view(e, n);
+	autofree char *own = place_default(view);
 	const struct item *it = e->store->items;
 
 	while (it != NULL && (it->id <= child->number || !is_shown(it, kind_of(n), view)))
@@ -132,8 +110,8 @@ static bool next_child(struct engine *e, const struct engine_node *n, struct eng
 
 static int read_list(const struct file_call *c, struct text *out)
 {
-	const struct ct *view = view_of(c->e, c->node);
-	autofree char *own = default_place(view);
+	const struct ct *view = dir_view(c->e, c->node);
+	autofree char *own = place_default(view);
 	int64_t now = (int64_t)(clock_wall() / 1000000000u);
 
 	for (const struct item *it = c->e->store->items; it != NULL; it = it->next) {
@@ -179,7 +157,7 @@ static int check_meta(const struct dir_call *c, const char *place, const char *n
 
 static int make(const struct dir_call *c, struct engine_child *made)
 {
-	const struct ct *view = view_of(c->e, c->node);
+	const struct ct *view = dir_view(c->e, c->node);
 	enum stored kind = kind_of(c->node);
 	autofree char *place = NULL, *name = NULL, *resolved = NULL;
 	struct item *it;
@@ -234,21 +212,9 @@ static int remove_item(const struct dir_call *c)
 	return r < 0 ? r : item_remove(c->e, it, c->cookie, c->err);
 }
 
-static int attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret)
-{
-	const struct ct *view = view_of(e, n);
-
-	ret->uid = view->owner_uid;
-	ret->gid = ct_is_root(view) && e->porto_gid != (gid_t)-1 ? e->porto_gid : view->owner_gid;
-	ret->mtime = ret->ctime = view->creation_wall;
-	if (n->file < 0)
-		ret->mode = S_IFDIR | 0775;
-	return 0;
-}
-
 #define ITEMS_DIR \
 	{ .rows = list_rows, .count = ARRAY_LEN(list_rows), .lookup = lookup, .next_child = next_child, .make = make, .remove = remove_item, \
-	  .attr = attr }
+	  .attr = dir_list_attr }
 
 const struct dir_ops layers_dir = ITEMS_DIR;
 const struct dir_ops storages_dir = ITEMS_DIR;

@@ -1,5 +1,4 @@
 /* Meta-storages: a directory of a place with layers and storages in it, under one project quota. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -65,26 +64,23 @@ int meta_check_empty(const struct item *it, struct err *err)
 {
 	autotext struct text dir = {}, base = {};
 	autofree char *path = NULL;
-	int r = stored_split(it->kind, it->name, &dir, &base, err), fd = -1;
+	autostrv struct strv names = {};
+	autoclose int fd = -1;
 	bool empty = true;
-	DIR *d;
+	int r = stored_split(it->kind, it->name, &dir, &base, err);
 
 	if (r == 0 && asprintf(&path, "%s/%s", text_str(&dir), text_str(&base)) < 0)
 		path = NULL;
 	fd = path != NULL ? place_dir(it->place, path) : -ENOMEM;
 	if (fd == -ENOENT)
 		return 0;
-	d = fd >= 0 ? fdopendir(fd) : NULL;
-	if (d == NULL) {
-		r = fd < 0 ? fd : -errno;
-		cleanup_close(&fd);
+	r = fd < 0 ? fd : dir_names(fd, &names);
+	if (r < 0)
 		return err_sys(err, -r, "meta-storage %s", it->name);
-	}
-	for (const struct dirent *de; (de = readdir(d)) != NULL;)
-		empty &= de->d_name[0] == '.' || strncmp(de->d_name, "_private_", 9) == 0 || strncmp(de->d_name, "_remove_", 8) == 0;
+	for (size_t i = 0; i < names.n; i++)
+		empty &= names.p[i][0] == '.' || strncmp(names.p[i], "_private_", 9) == 0 || strncmp(names.p[i], "_remove_", 8) == 0;
 	if (empty)
 		dir_end_limits(fd);
-	closedir(d);
 	return empty ? 0 : err_set(err, ERR_Busy, "meta-storage %s: there is something in it", it->name);
 }
 

@@ -2,7 +2,6 @@
  * Records of jobs, <state_dir>/jobs/<id>: what is to be done, for whom, by which process; beside it <id>.page, on which
  * porto-store writes. A removal has none: what is to be removed is called so.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -210,54 +209,49 @@ static void load_record(struct engine *e, const char *file, uint32_t id)
 		}
 }
 
+/* The page of a removal, which has no record. */
+static void drop_page(struct engine *e, const char *page, uint32_t id)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "%u", (unsigned)id);
+	if (faccessat(e->store->jobs_fd, name, F_OK, 0) < 0)
+		(void)unlinkat(e->store->jobs_fd, page, 0);
+}
+
 int sjobs_restore(struct engine *e, struct err *err)
 {
-	autoclose int fd = openat(e->store->jobs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	autostrv struct strv names = {};
+	int r = dir_names(e->store->jobs_fd, &names);
 
-	if (d == NULL)
-		return err_sys(err, errno, "%s/jobs", e->conf->daemon_state_dir);
-	fd = -1;
-	for (const struct dirent *de; (de = readdir(d)) != NULL;)
-		if (de->d_name[0] >= '0' && de->d_name[0] <= '9')
-			(void)strv_add(&names, de->d_name);
-		else if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			(void)unlinkat(e->store->jobs_fd, de->d_name, 0);
-	closedir(d);
+	if (r < 0)
+		return err_sys(err, -r, "%s/jobs", e->conf->daemon_state_dir);
 	for (size_t i = 0; i < names.n; i++) {
 		char *rest;
 		uint32_t id = (uint32_t)strtoul(names.p[i], &rest, 10);
 
-		if (*rest == '\0')
+		if (rest == names.p[i])
+			(void)unlinkat(e->store->jobs_fd, names.p[i], 0); /* of a save that was cut short */
+		else if (*rest == '\0')
 			load_record(e, names.p[i], id);
-		else if (faccessat(e->store->jobs_fd, names.p[i], F_OK, 0) == 0 && strcmp(rest, ".page") == 0) {
-			char name[24];
-
-			snprintf(name, sizeof(name), "%u", (unsigned)id);
-			if (faccessat(e->store->jobs_fd, name, F_OK, 0) < 0)
-				(void)unlinkat(e->store->jobs_fd, names.p[i], 0); /* of a removal */
-		}
+		else
+			drop_page(e, names.p[i], id);
 	}
 	return 0;
 }
 
 void store_list_leaks(struct engine *e, struct text *out)
 {
-	autoclose int fd = openat(e->store->jobs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	autostrv struct strv names = {};
 
-	if (d == NULL)
-		return;
-	fd = -1;
-	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
-		uint32_t id = (uint32_t)strtoul(de->d_name, NULL, 10);
+	(void)dir_names(e->store->jobs_fd, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		uint32_t id = (uint32_t)strtoul(names.p[i], NULL, 10);
 		const struct sjob *j = e->store->jobs;
 
 		while (j != NULL && j->id != id)
 			j = j->next;
-		if (j == NULL && de->d_name[0] != '.')
-			text_addf(out, "file %s/jobs/%s\n", e->conf->daemon_state_dir, de->d_name);
+		if (j == NULL && names.p[i][0] != '.')
+			text_addf(out, "file %s/jobs/%s\n", e->conf->daemon_state_dir, names.p[i]);
 	}
-	closedir(d);
 }

@@ -1,5 +1,4 @@
 /* Records of layers and storages that are not in their place yet, or no longer: <state_dir>/layers/<id>, lines as in `spec`. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -237,22 +236,16 @@ static void known_load(struct engine *e)
 
 int items_restore(struct engine *e, struct err *err)
 {
-	autoclose int fd = openat(e->store->items_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	autostrv struct strv names = {};
+	int r = dir_names(e->store->items_fd, &names);
 
-	if (d == NULL)
-		return err_sys(err, errno, "%s/layers", e->conf->daemon_state_dir);
-	fd = -1;
-	/* read whole before anything is written there */
-	for (const struct dirent *de; (de = readdir(d)) != NULL;)
-		if (de->d_name[0] >= '0' && de->d_name[0] <= '9')
-			(void)strv_add(&names, de->d_name);
-		else if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 && strcmp(de->d_name, KNOWN) != 0)
-			(void)unlinkat(e->store->items_fd, de->d_name, 0); /* of a save that was cut short */
-	closedir(d);
+	if (r < 0)
+		return err_sys(err, -r, "%s/layers", e->conf->daemon_state_dir);
 	known_load(e);
 	for (size_t i = 0; i < names.n; i++)
-		load_record(e, names.p[i]);
+		if (names.p[i][0] >= '0' && names.p[i][0] <= '9')
+			load_record(e, names.p[i]);
+		else if (strcmp(names.p[i], KNOWN) != 0)
+			(void)unlinkat(e->store->items_fd, names.p[i], 0); /* of a save that was cut short */
 	return 0;
 }

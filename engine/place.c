@@ -119,6 +119,20 @@ int place_resolve(const struct ct *home, const char *text, char **ret, struct er
 	return 0;
 }
 
+char *place_default(const struct ct *view)
+{
+	char *place = NULL;
+
+	return place_resolve(view, "", &place, NULL) == 0 ? place : NULL;
+}
+
+bool place_may_use(const struct ct *view, const char *place)
+{
+	autofree char *resolved = NULL;
+
+	return ct_is_root(view) || place_resolve(view, place, &resolved, NULL) == 0;
+}
+
 int place_check_user(const struct ct *home, uid_t uid, const char *place, struct err *err)
 {
 	if (uid == 0 || strcmp(place, home->e->conf->volumes_default_place) == 0)

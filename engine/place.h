@@ -14,6 +14,11 @@
 /* The place that somebody in home means by text ("": its default), as the host sees it. Permission, InvalidPath. */
 int place_resolve(const struct ct *home, const char *text, char **ret, struct err *err);
 
+/* The default one of a container; NULL: it has none. Caller frees. */
+char *place_default(const struct ct *view);
+/* Does its policy have this place? */
+bool place_may_use(const struct ct *view, const char *place);
+
 /*
  * Whoever owns a directory could lead us, or the processes that unpack with root's rights, elsewhere in it, and reach what they
  * make there: only root uses another place than the configured one. Permission.

@@ -18,13 +18,6 @@ enum list_file {
 	LIST_FILES
 };
 
-static struct ct *view_of(struct engine *e, const struct engine_node *n)
-{
-	struct ct *ct = ct_find(e, n->view);
-
-	return ct != NULL ? ct : e->root;
-}
-
 /* ---- making ---- */
 
 static int make_volume(struct engine *e, uint32_t id, const struct engine_cred *as, struct ct *home, struct vol **ret, struct err *err)
@@ -261,7 +254,7 @@ static void list_one(struct vol *v, const struct ct *home, struct text *out)
 
 static int read_list(const struct file_call *c, struct text *out)
 {
-	const struct ct *home = cred_home(c->e, c->who->pid), *view = view_of(c->e, c->node);
+	const struct ct *home = cred_home(c->e, c->who->pid), *view = dir_view(c->e, c->node);
 
 	for (struct vol *v = c->e->vols; v != NULL; v = v->next)
 		if (!v->gone && v->state != VS_INITIAL && vol_is_visible(v, view))
@@ -277,7 +270,7 @@ static int lookup(struct engine *e, const struct engine_node *n, const char *nam
 	if (name[0] < '1' || name[0] > '9' || unit_uint_parse(name, &number) < 0 || number > UINT32_MAX)
 		return -ENOENT;
 	v = vol_find(e, (uint32_t)number);
-	if (v == NULL || v->gone || !vol_is_visible(v, view_of(e, n)))
+	if (v == NULL || v->gone || !vol_is_visible(v, dir_view(e, n)))
 		return -ENOENT;
 	*dir = DIR_VOLUME;
 	*id = v->id;
@@ -294,7 +287,7 @@ static bool next_child(struct engine *e, const struct engine_node *n, struct eng
 	else
 		for (v = e->vols; v != NULL && v->id <= child->number;)
 			v = v->next;
-	while (v != NULL && (v->gone || !vol_is_visible(v, view_of(e, n))))
+	while (v != NULL && (v->gone || !vol_is_visible(v, dir_view(e, n))))
 		v = v->next;
 	if (v == NULL)
 		return false;
@@ -331,20 +324,6 @@ static const struct file_row list_rows[LIST_FILES] = {
 #undef VLFILE
 };
 
-static int attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret)
-{
-	const struct ct *view = view_of(e, n);
-
-	ret->uid = view->owner_uid;
-	ret->gid = ct_is_root(view) && e->porto_gid != (gid_t)-1 ? e->porto_gid : view->owner_gid;
-	ret->mtime = ret->ctime = view->creation_wall;
-	if (n->file < 0)
-		ret->mode = S_IFDIR | 0775;
-	else if (n->file == LIST_create)
-		ret->mode = S_IFREG | 0664;
-	return 0;
-}
-
 static int check_creator(const struct dir_call *c)
 {
 	return cred_check_access(c->e, c->who, c->err);
@@ -353,7 +332,7 @@ static int check_creator(const struct dir_call *c)
 const struct dir_ops volumes_dir = {
 	.rows = list_rows,
 	.count = LIST_FILES,
-	.attr = attr,
+	.attr = dir_list_attr,
 	.check_writer = check_creator,
 	.lookup = lookup,
 	.next_child = next_child,

@@ -352,18 +352,14 @@ int vol_restore(struct engine *e, struct err *err)
 
 void vol_list_leaks(struct engine *e, struct text *out)
 {
-	autoclose int fd = openat(e->vol_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	autostrv struct strv names = {};
 
-	if (d == NULL)
-		return;
-	fd = -1;
-	for (const struct dirent *de; (de = readdir(d)) != NULL;) {
+	(void)dir_names(e->vol_fd, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		const char *name = names.p[i];
 		unsigned id;
 
-		if (de->d_name[0] != '.' && strcmp(de->d_name, "next") != 0 &&
-		    (sscanf(de->d_name, "%u", &id) != 1 || vol_find(e, id) == NULL))
-			text_addf(out, "file %s/vol/%s\n", e->conf->daemon_state_dir, de->d_name);
+		if (name[0] != '.' && strcmp(name, "next") != 0 && (sscanf(name, "%u", &id) != 1 || vol_find(e, id) == NULL))
+			text_addf(out, "file %s/vol/%s\n", e->conf->daemon_state_dir, name);
 	}
-	closedir(d);
 }

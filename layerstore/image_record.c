@@ -1,6 +1,5 @@
 #include "layerstore/image_record.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -210,36 +209,19 @@ static int by_id(const void *a, const void *b)
 	return strcmp(((const struct image_record *)a)->id, ((const struct image_record *)b)->id);
 }
 
-static int read_names(int dirfd, struct strv *ret)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *d;
-
-	if (!dir) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	while (r == 0 && (d = readdir(dir)))
-		if (image_is_hex(d->d_name))
-			r = strv_add(ret, d->d_name);
-	closedir(dir);
-	return r;
-}
-
 int image_records_read(int images_fd, struct image_records *ret, struct err *err)
 {
 	autostrv struct strv names = {};
 	autorecords struct image_records recs = {};
-	int r = read_names(images_fd, &names);
+	int r = dir_names(images_fd, &names);
 
 	if (r == 0 && names.n > 0) {
 		recs.p = calloc(names.n, sizeof(*recs.p));
 		r = recs.p ? 0 : -ENOMEM;
 	}
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		if (!image_is_hex(names.p[i]))
+			continue;
 		/* What is no image, has just been removed, or was damaged by hand, is none. */
 		int loaded = image_record_load(images_fd, names.p[i], &recs.p[recs.n]);
 		recs.n += loaded == 0;

@@ -1,6 +1,5 @@
 #include "layerstore/store/image_store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -68,20 +67,11 @@ int image_store_use(const struct image_store *s, struct err *err)
 /* Calls fn for each name in the directory until it returns other than 0. */
 static int each_name(int dirfd, int (*fn)(void *arg, const char *name), void *arg)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *d;
+	autostrv struct strv names = {};
+	int r = dir_names(dirfd, &names);
 
-	if (!dir) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	while (r == 0 && (d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			r = fn(arg, d->d_name);
-	closedir(dir);
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		r = fn(arg, names.p[i]);
 	return r;
 }
 

@@ -1,6 +1,6 @@
 #include "layerstore/store/queue.h"
 
-#include <pthread.h>
+#define STACK_BYTES (256 * 1024)
 
 struct queue {
 	pthread_mutex_t lock;
@@ -13,6 +13,17 @@ struct queue {
 	struct err err;
 	unsigned char *memory;
 };
+
+int queue_thread(pthread_t *ret, void *(*fn)(void *arg), void *arg)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	int r = pthread_create(ret, &attr, fn, arg);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
 
 int queue_new(struct queue **ret)
 {

@@ -5,6 +5,8 @@
 #ifndef LAYERSTORE_STORE_QUEUE_H
 #define LAYERSTORE_STORE_QUEUE_H
 
+#include <pthread.h>
+
 #include "base/err.h"
 
 #define QUEUE_BLOCKS      8
@@ -17,6 +19,9 @@ struct block {
 };
 
 struct queue;
+
+/* A thread for one of its sides, with a small stack. 0 or -errno. */
+int queue_thread(pthread_t *ret, void *(*fn)(void *arg), void *arg);
 
 int queue_new(struct queue **ret);
 void queue_free(struct queue *q);

@@ -9,7 +9,6 @@
 #include "layerstore/store/sum.h"
 
 #define OUTPUT_BYTES (256 * 1024)
-#define STACK_BYTES  (256 * 1024)
 
 struct sink {
 	struct sink_spec spec;
@@ -81,16 +80,12 @@ static void *run(void *arg)
 
 int sink_start(const struct sink_spec *spec, struct sink **ret, struct err *err)
 {
-	pthread_attr_t attr;
 	struct sink *s = calloc(1, sizeof(*s));
 	if (!s || !(s->output = malloc(OUTPUT_BYTES)) || queue_new(&s->queue) < 0)
 		goto no_memory;
 	s->spec = *spec;
 	md5_init(&s->md5);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int r = pthread_create(&s->thread, &attr, run, s);
-	pthread_attr_destroy(&attr);
+	int r = queue_thread(&s->thread, run, s);
 	if (r != 0)
 		goto no_memory;
 	*ret = s;

@@ -5,7 +5,6 @@
 #include "layerstore/store/queue.h"
 
 #define INPUT_BYTES (128 * 1024)
-#define STACK_BYTES (256 * 1024)
 
 struct source {
 	struct source_spec spec;
@@ -177,7 +176,6 @@ static void *run(void *arg)
 
 int source_start(const struct source_spec *spec, struct source **ret, struct err *err)
 {
-	pthread_attr_t attr;
 	struct source *s = calloc(1, sizeof(*s));
 	if (!s || !(s->input = malloc(INPUT_BYTES)) || queue_new(&s->queue) < 0)
 		goto no_memory;
@@ -185,10 +183,7 @@ int source_start(const struct source_spec *spec, struct source **ret, struct err
 		goto no_memory;
 	sha256_init(&s->raw);
 	s->spec = *spec;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int r = pthread_create(&s->thread, &attr, run, s);
-	pthread_attr_destroy(&attr);
+	int r = queue_thread(&s->thread, run, s);
 	if (r != 0)
 		goto no_memory;
 	*ret = s;

@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#define STACK_BYTES (64 * 1024)
+#include "layerstore/store/queue.h"
 
 struct summer {
 	pthread_mutex_t lock;
@@ -53,7 +53,6 @@ static void *run(void *arg)
 
 int summer_new(struct summer **ret)
 {
-	pthread_attr_t attr;
 	pthread_t thread;
 	struct summer *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -61,13 +60,10 @@ int summer_new(struct summer **ret)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	sha256_init(&s->sha);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int r = pthread_create(&thread, &attr, run, s);
-	pthread_attr_destroy(&attr);
+	int r = queue_thread(&thread, run, s);
 	if (r != 0) {
 		free(s);
-		return -r;
+		return r;
 	}
 	*ret = s;
 	return 0;
