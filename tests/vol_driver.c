@@ -288,7 +288,9 @@ static int race(long n, struct err *err)
 	for (long i = 0; i < n; i++)
 		if (vol_prepare(&spec, &made, err) == 0) {
 			(void)vol_build(&spec, &made, err);
-			(void)vol_destroy(&spec, &made, err);
+			/* what is just being moved is Busy; whoever destroys tries again */
+			for (int tries = 0; tries < 1000 && vol_destroy(&spec, &made, err) < 0; tries++)
+				usleep(100);
 		}
 	over = true;
 	pthread_join(thread, NULL);
