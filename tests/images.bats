@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Images of docker and OCI: read from archives and directories, kept layer by layer, found by name and digest, removed
 # without a rest; and pulled from a registry on loopback. The images are made here, of a busybox and a few files.
+# Not in the guest, which is slow (`make check-vm` runs it there): it asks nothing of the kernel that store.bats does not.
 #
 # shellcheck disable=SC2016,SC2015,SC2154 # $registry; conditions of wait_for; A && B || C is meant so
 

@@ -44,8 +44,8 @@ clean_up() {
 	cut -f 1 "$PORTO_ROOT/.layers/list" | while IFS= read -r path; do rmdir "$PORTO_ROOT/.layers/$path"; done || rc=1
 	cut -f 1 "$PORTO_ROOT/.storages/list" | sort -r | while IFS= read -r path; do rmdir "$PORTO_ROOT/.storages/$path"; done || rc=1
 	! [ -d "$PLACE" ] || "$PORTOCTL" pcleanup "$PLACE" || rc=1
-	wait_for '[ -z "$(find "$PLACE"/porto_volumes "$PLACE"/porto_layers "$PLACE"/porto_storage -mindepth 1 2>/dev/null)" ]' 30 ||
-		{ find "$PLACE" -mindepth 2 >&2; rc=1; }
+	wait_for '[ -z "$(find "$PLACE"/porto_volumes "$PLACE"/porto_layers "$PLACE"/porto_storage -mindepth 1 ! -name .porto 2>/dev/null)" ]' 30 ||
+		{ find "$PLACE" -mindepth 2 ! -name .porto >&2; rc=1; }
 	return "$rc"
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # portoctl build: layers out of layers and scripts, as archives, images, all in one.
+# Not in the guest, which is slow (`make check-vm` runs it there): a shell on files.
 #
 # shellcheck disable=SC2154 # run sets stderr
 # shellcheck disable=SC2016 # meant for scripts and for wait_for

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # portoctl's commands for layers and storages, and roots made of them: layer, storage, -L of run and exec.
+# Not in the guest, which is slow (`make check-vm` runs it there): a shell on files.
 #
 # shellcheck disable=SC2154 # run sets stderr
 # shellcheck disable=SC2016 # meant for wait_for

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # portoctl's commands for volumes: vcreate vlink vunlink vlist vtune vcheck pcleanup.
+# Not in the guest, which is slow (`make check-vm` runs it there): a shell on files.
 #
 # shellcheck disable=SC2154 # run sets stderr
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Volumes when something breaks: a worker that dies before any step of an operation, records that can't be written, places, paths and
 # mounts that vanish. What was asked for is done once or not at all, and nothing is left.
+# Not in the guest, which is slow (`make check-vm` runs it there): records are the same on every kernel, and a worker killed at each step takes its time there.
 #
 # shellcheck disable=SC2016,SC2030,SC2031 # a test is a process of its own; conditions of wait_for, commands of at_each_step
 
