@@ -277,7 +277,7 @@ int stored_check(const char *name, struct err *err)
 	return split(name, &meta, &sub, err);
 }
 
-static int make_path(enum stored kind, const char *name, const char *prefix, struct text *out, struct err *err)
+int stored_path(enum stored kind, const char *name, struct text *out, struct err *err)
 {
 	autofree char *meta = NULL;
 	const char *sub;
@@ -287,25 +287,14 @@ static int make_path(enum stored kind, const char *name, const char *prefix, str
 		r = err_set(err, ERR_InvalidValue, "'%.150s': meta-storages are not in one another", name);
 	if (r < 0)
 		return r;
+	text_addf(out, "%s/", kind == STORED_LAYER && meta == NULL ? PLACE_LAYERS : PLACE_STORAGES);
 	if (kind == STORED_META)
-		text_addf(out, "%s_meta_%s", prefix, sub);
+		text_addf(out, "_meta_%s", sub);
 	else if (meta != NULL)
-		text_addf(out, "_meta_%s/%s%s%s", meta, prefix, kind == STORED_LAYER ? "_layer_" : "", sub);
+		text_addf(out, "_meta_%s/%s%s", meta, kind == STORED_LAYER ? "_layer_" : "", sub);
 	else
-		text_addf(out, "%s%s", prefix, sub);
+		text_add(out, sub);
 	return text_ok(out) < 0 ? err_sys(err, ENOMEM, "name") : 0;
-}
-
-int stored_path(enum stored kind, const char *name, struct text *out, struct err *err)
-{
-	text_addf(out, "%s/", kind == STORED_LAYER && strchr(name, '/') == NULL ? PLACE_LAYERS : PLACE_STORAGES);
-	return make_path(kind, name, "", out, err);
-}
-
-int stored_private(enum stored kind, const char *name, struct text *out, struct err *err)
-{
-	text_addf(out, "%s/", kind == STORED_LAYER && strchr(name, '/') == NULL ? PLACE_LAYERS : PLACE_STORAGES);
-	return make_path(kind, name, "_private_", out, err);
 }
 
 int stored_split(enum stored kind, const char *name, struct text *dir, struct text *base, struct err *err)

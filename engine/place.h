@@ -56,7 +56,5 @@ int stored_path(enum stored kind, const char *name, struct text *out, struct err
 /* The same in two parts: the directory, and the name in it. */
 int stored_split(enum stored kind, const char *name, struct text *dir, struct text *base, struct err *err);
 bool stored_is_weak(const char *name);
-/* The file beside it with owner, private text and last use, below the same directory. */
-int stored_private(enum stored kind, const char *name, struct text *out, struct err *err);
 
 #endif

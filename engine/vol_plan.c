@@ -182,18 +182,32 @@ static int resolve_path(struct vop *op)
 	return check_access(op, "path", fd, W_OK);
 }
 
-/* The file that says whose a storage is; made for a new one. */
-static int check_storage_owner(struct vop *op, const char *name, int dir)
+/* The directory that something of the place lies in by that name, through no link; *private is the file beside it that says whose it is. */
+static int open_stored(struct vop *op, enum stored kind, const char *name, char **private)
 {
-	autotext struct text private = {};
-	autoclose int fd = -1;
-	const char *base;
-	struct stat st;
-	int r = stored_private(STORED_STORAGE, name, &private, &op->err);
+	autotext struct text dir = {}, base = {};
+	int r = stored_split(kind, name, &dir, &base, &op->err);
 
 	if (r < 0)
 		return r;
-	base = text_str(&private) + strlen(PLACE_STORAGES "/");
+	if (asprintf(private, "_private_%s", text_str(&base)) < 0) {
+		*private = NULL;
+		return -ENOMEM;
+	}
+	return place_dir(op->plan.place, text_str(&dir));
+}
+
+/* The file that says whose a storage is; made for a new one. */
+static int check_storage_owner(struct vop *op, const char *name)
+{
+	autofree char *base = NULL;
+	autoclose int fd = -1, dir = open_stored(op, STORED_STORAGE, name, &base);
+	struct stat st;
+
+	if (dir == -ENOENT)
+		return err_set(&op->err, ERR_VolumeNotFound, "storage %s: there is no such meta-storage", name);
+	if (dir < 0)
+		return op->err.kind != ERR_Success ? dir : err_sys(&op->err, -dir, "storage %s", name);
 	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (op->as.uid != 0 && op->as.uid != st.st_uid)
 			return err_set(&op->err, ERR_Permission, "storage %s belongs to user %u", name, (unsigned)st.st_uid);
@@ -201,8 +215,6 @@ static int check_storage_owner(struct vop *op, const char *name, int dir)
 		return 0;
 	}
 	fd = openat(dir, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == ENOENT)
-		return err_set(&op->err, ERR_VolumeNotFound, "storage %s: there is no such meta-storage", name);
 	if (fd < 0 || fchown(fd, op->as.uid, op->as.gid) < 0)
 		return err_sys(&op->err, errno, "storage %s", name);
 	return 0;
@@ -252,7 +264,7 @@ static int resolve_storage(struct vop *op)
 	if (r < 0)
 		return r;
 	dir = place_open(op->plan.place, PLACE_STORAGES, op->porto_gid, &op->err);
-	r = dir < 0 ? dir : check_storage_owner(op, op->plan.storage, dir);
+	r = dir < 0 ? dir : check_storage_owner(op, op->plan.storage);
 	if (r < 0)
 		return r;
 	free(op->plan.storage);
@@ -264,21 +276,20 @@ static int resolve_storage(struct vop *op)
 /* A layer of the place, by name; it has been used now. */
 static int resolve_layer_name(struct vop *op, char **layer)
 {
-	autotext struct text path = {}, private = {};
-	autoclose int fd = -1;
+	autotext struct text path = {};
+	autofree char *private = NULL;
+	autoclose int dir = -1;
+	struct stat st;
 	int r;
 
 	text_addf(&path, "%s/", op->plan.place);
-	text_addf(&private, "%s/", op->plan.place);
 	r = stored_path(STORED_LAYER, *layer, &path, &op->err);
-	if (r == 0)
-		r = stored_private(STORED_LAYER, *layer, &private, &op->err);
 	if (r < 0)
 		return r;
-	fd = open(text_str(&path), O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	dir = open_stored(op, STORED_LAYER, *layer, &private);
+	if (dir < 0 || fstatat(dir, strrchr(text_str(&path), '/') + 1, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(&op->err, ERR_LayerNotFound, "layer %s: not in place %s", *layer, op->plan.place);
-	(void)utimensat(AT_FDCWD, text_str(&private), NULL, AT_SYMLINK_NOFOLLOW);
+	(void)utimensat(dir, private, NULL, AT_SYMLINK_NOFOLLOW);
 	free(*layer);
 	*layer = text_take(&path);
 	return *layer == NULL ? err_sys(&op->err, ENOMEM, "layers") : 0;
