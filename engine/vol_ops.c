@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine/cred.h"
 #include "engine/hooks.h"
+#include "engine/layer.h"
 #include "engine/save.h"
 #include "engine/vol.h"
 
@@ -85,6 +86,7 @@ void vop_point(struct vol *v, struct vop *op)
 		.place = op->plan.place,
 		.storage = op->plan.storage,
 		.fs_type = op->fs_type,
+		.store = v->e->store->program,
 		.path_auto = op->plan.path_auto,
 		.storage_named = op->plan.storage_named,
 		.read_only = v->val[VOL_read_only].b,

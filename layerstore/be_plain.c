@@ -2,20 +2,7 @@
  * plain and native: the storage directory, seen at the path; native has a project quota where the file system has one.
  * ext4 lets who has CAP_SYS_RESOURCE in the first user namespace go beyond it; xfs, and an overlay on either, nobody.
  */
-#include "layerstore/quota.h"
 #include "layerstore/vol.h"
-
-/* cp may go beyond the quota, being root's. */
-static int check_size(const struct vol *v, int top, struct err *err)
-{
-	struct quota q;
-
-	if (!v->made->quota || quota_get(top, v->made->project, &q) < 0)
-		return 0;
-	if ((q.space_limit && q.space_used > q.space_limit) || (q.inode_limit && q.inode_used > q.inode_limit))
-		return err_set(err, ERR_NoSpace, "layers: larger than the volume's limits");
-	return 0;
-}
 
 /* Layers are copied before the owner is set: they bring one for the top. */
 static int plain_mount(struct vol *v, struct err *err)
@@ -25,8 +12,6 @@ static int plain_mount(struct vol *v, struct err *err)
 
 	if (r == 0 && has_layers(v->spec))
 		r = layers_copy(v, top, err);
-	if (r == 0 && has_layers(v->spec))
-		r = check_size(v, top, err);
 	if (r == 0)
 		r = top_own(v, top, err);
 	if (r < 0)

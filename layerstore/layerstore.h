@@ -38,6 +38,7 @@ struct vol_spec {
 	bool storage_named;  /* storage is a directory of the place: made if missing, never removed here */
 	bool read_only;
 	bool own_top; /* uid, gid and mode go to the top of an old storage too; a new one always gets them */
+	const char *store;   /* the program porto-store, which copies layers */
 	const struct strv *layers; /* absolute paths of directories or images, top first; may be NULL */
 	struct vol_limits limits;
 	uid_t uid;

@@ -157,7 +157,20 @@ fill() {
 	chown 5:6 "$DIR/l2/two"
 	touch -d '2001-02-03 04:05:06' "$DIR/l2/two"
 	setfattr -n trusted.x -v y "$DIR/l2/two"
+	setfattr -n user.x -v y "$DIR/l2/two"
+	setfattr -n system.posix_acl_access -v 0sAgAAAAEABgD/////AgAEAAgAAAAEAAQA/////xAABAD/////IAAEAP////8= "$DIR/l2/two"
+	ln "$DIR/l2/two" "$DIR/l2/three"
+	mknod -m 640 "$DIR/l2/null" c 1 3
+	truncate -s 1G "$DIR/l2/holes"
+	mkdir -m 1777 "$DIR/l2/dir"
+	ln -s nowhere "$DIR/l2/link"
 	vol build backend=plain "$LAYERS"
+	[ "$(stat -c '%a %t:%T' "$VOL/null")" = '640 1:3' ]
+	[ "$(stat -c '%a' "$VOL/dir")" = 1777 ]
+	[ "$(stat -c '%s %b' "$VOL/holes")" = '1073741824 0' ]
+	[ "$VOL/two" -ef "$VOL/three" ]
+	[ "$(readlink "$VOL/link")" = nowhere ]
+	[ "$(getfattr -d -m - "$VOL/two" | sed 1d)" = "$(getfattr -d -m - "$DIR/l2/two" | sed 1d)" ]
 	[ "$(cat "$VOL/both" "$VOL/one" "$VOL/two")" = $'top\n1\n2' ]
 	[ "$(stat -c '%u %g %Y' "$VOL/two")" = "5 6 $(date -d '2001-02-03 04:05:06' +%s)" ]
 	[ "$(getfattr --only-values -n trusted.x "$VOL/two")" = y ]

@@ -397,6 +397,19 @@ static int act(const char *verb, const char *file, struct err *err)
 	return r < 0 ? r : living(verb, file, &made, err);
 }
 
+/* The daemon's programs are built where we are. */
+static const char *beside_us(const char *name)
+{
+	static char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+	char *slash;
+
+	path[MAX(n, 0)] = 0;
+	slash = strrchr(path, '/');
+	snprintf(slash ? slash + 1 : path, 64, "%s", name);
+	return path;
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = {};
@@ -410,6 +423,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	spec.layers = &layers;
+	spec.store = beside_us("porto-store");
 	r = act(argv[1], argv[2], &err);
 	strv_done(&layers);
 	return r < 0 ? fail(&err) : 0;

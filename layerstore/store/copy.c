@@ -14,7 +14,7 @@ struct copy {
 	struct job *job;
 	const struct cage *cage;
 	int from;
-	bool by_links;
+	enum copy_how how;
 	struct plant *plant;
 	int source; /* the file that is being copied */
 	char *buf;
@@ -104,10 +104,11 @@ static int on_node(void *arg, const struct node *n, const struct walk_at *at, st
 {
 	struct copy *c = arg;
 	c->source = at->fd;
-	if (!c->by_links)
+	if (c->how == COPY_LAYER)
 		return put_applied(c, n, err);
-	return S_ISDIR(n->mode) ? plant_put(c->plant, n, err)
-				: plant_link_from(c->plant, n->path, at->dir, at->name, err);
+	if (c->how == COPY_MERGED || S_ISDIR(n->mode))
+		return plant_put(c->plant, n, err);
+	return plant_link_from(c->plant, n->path, at->dir, at->name, err);
 }
 
 static int copy_run(struct job *j, void *arg, struct err *err)
@@ -120,15 +121,15 @@ static int copy_run(struct job *j, void *arg, struct err *err)
 		return err_set(err, ERR_ResourceNotAvailable, "no memory to copy with");
 	int r = cage_lock(c->cage, err);
 	if (r == 0)
-		r = walk_tree(c->from, on_node, c, err);
+		r = walk_tree(c->from, c->how == COPY_MERGED ? WALK_ALL : WALK_ARCHIVED, on_node, c, err);
 	return r < 0 ? r : plant_end(c->plant, err);
 }
 
 /*
- * Nothing here reads what is hostile but names and attributes, and trusted.overlay.opaque is neither listed nor set
- * without SYS_ADMIN: it stays, as the calls that would make use of it are not on the list.
+ * Nothing here reads what is hostile but names and attributes, and trusted.* is neither listed nor set without SYS_ADMIN: it stays, as
+ * the calls that would make use of it are not on the list.
  */
-int copy_tree(struct job *j, int from, int into, bool by_links, struct err *err)
+int copy_tree(struct job *j, int from, int into, enum copy_how how, struct err *err)
 {
 	struct cage cage = {
 		.root = into,
@@ -136,12 +137,12 @@ int copy_tree(struct job *j, int from, int into, bool by_links, struct err *err)
 			CAP_BIT(CAP_MKNOD) | CAP_BIT(CAP_SETFCAP) | CAP_BIT(CAP_SYS_ADMIN),
 		.reads_tree = true,
 	};
-	struct copy c = { .cage = &cage, .from = from, .by_links = by_links };
-	struct job_work w = { .cage = cage, .fn = copy_run, .arg = &c };
+	struct copy c = { .cage = &cage, .from = from, .how = how };
+	struct job_work w = { .cage = cage, .fn = copy_run, .arg = &c, .alone = true, .keep = { from } };
 	return job_run(j, &w, err);
 }
 
-int store_copy(struct job *j, const struct options *o UNUSED, struct err *err)
+int store_copy(struct job *j, const struct options *o, struct err *err)
 {
-	return copy_tree(j, FD_FROM, FD_INTO, false, err);
+	return copy_tree(j, FD_FROM, FD_INTO, o->merged ? COPY_MERGED : COPY_LAYER, err);
 }

@@ -143,7 +143,7 @@ static int clone_old(struct job *j, struct import *im, struct err *err)
 	autoclose int old = open_dir(im->o->name);
 	if (old < 0)
 		return err_sys(err, -old, "'%s'", im->o->name);
-	return copy_tree(j, old, im->dir, true, err);
+	return copy_tree(j, old, im->dir, COPY_LINKS, err);
 }
 
 int store_import(struct job *j, const struct options *o, struct err *err)

@@ -5,7 +5,7 @@
  *   porto-store export     NAME [--storage] [--format FORMAT] [--whiteouts oci|overlay] [--ring FD]
  *   porto-store export-dir [--format FORMAT] [--whiteouts oci|overlay] [--ring FD]
  *   porto-store remove     NAME [--storage]
- *   porto-store copy
+ *   porto-store copy       [--merged]
  *   porto-store image-...  (image_cmd.h)
  *
  * All take --go FD (those of images before their name): they begin when a byte comes from that pipe, and never did anything if it is closed instead. So the
@@ -16,6 +16,8 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "base/units.h"
@@ -39,6 +41,7 @@ static const struct option words[] = {
 	{"format",    required_argument, NULL, 'f'},
 	{"go",        required_argument, NULL, 'g'},
 	{"merge",     no_argument,       NULL, 'm'},
+	{"merged",    no_argument,       NULL, 'M'},
 	{"ring",      required_argument, NULL, 'r'},
 	{"storage",   no_argument,       NULL, 's'},
 	{"whiteouts", required_argument, NULL, 'w'},
@@ -69,6 +72,9 @@ static int take_option(struct options *o, int c, struct err *err)
 		return 0;
 	case 'm':
 		o->merge = true;
+		return 0;
+	case 'M':
+		o->merged = true;
 		return 0;
 	case 'g':
 		return take_fd_number(&o->go, "not the descriptor of a pipe", err);
@@ -147,6 +153,12 @@ static void close_others(int ring)
 	close_range(last + 1, ~0u, 0);
 }
 
+/* A copy is nobody's but its parent's, who waits for it: asked for before the word to begin, which a dead one doesn't give. */
+static void die_with_parent(void)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
+
 /* False: whoever started this one is gone. */
 static bool wait_go(int fd)
 {
@@ -172,6 +184,8 @@ int main(int argc, char **argv)
 	}
 	if (r == 0 && !image)
 		r = parse(argc, argv, &o, &command, &err);
+	if (o.merged)
+		die_with_parent();
 	if (o.go >= 0 && !wait_go(o.go))
 		return 1;
 	if (r == 0 && !image)

@@ -224,7 +224,7 @@ int pack_run(struct job *j, void *arg, struct err *err)
 		return r;
 	if (archive_write_open(p.archive, &p, NULL, on_write, NULL) != ARCHIVE_OK)
 		return no_memory(err);
-	r = walk_tree(spec->cage->root, on_node, &p, err);
+	r = walk_tree(spec->cage->root, WALK_ARCHIVED, on_node, &p, err);
 	if (r == 0 && archive_write_close(p.archive) != ARCHIVE_OK)
 		r = archive_failed(&p, ".", err);
 	int w = sink_finish(p.sink, &late);

@@ -15,6 +15,7 @@
 struct options {
 	const char *command, *name;
 	bool merge, storage, oci;
+	bool merged; /* of a copy: from is an overlay */
 	bool format_known;
 	enum codec_id codec;
 	char comp[16]; /* of squashfs; "": its usual one */
@@ -34,8 +35,12 @@ int store_copy(struct job *j, const struct options *o, struct err *err);
 #define REMOVE_PREFIX "_remove_"
 #define TMP_PREFIX    "_tmp_"
 
-/* A job that builds the tree on `into` from that on `from`, by copying or, on one filesystem, by hard links. */
-int copy_tree(struct job *j, int from, int into, bool by_links, struct err *err);
+/*
+ * A job that builds the tree on `into` from that on `from`: a layer, whose whiteouts are applied; as it is seen through an overlay,
+ * which has none; or, on one filesystem, by hard links.
+ */
+enum copy_how { COPY_LAYER, COPY_MERGED, COPY_LINKS };
+int copy_tree(struct job *j, int from, int into, enum copy_how how, struct err *err);
 /*
  * Makes dirfd/NAME, root's, 0755, empty, and locked until the descriptor it returns is closed: nobody else works on it.
  * What somebody left there who was killed is removed first. -EBUSY: somebody works on it, or (waits) that was waited

@@ -28,6 +28,7 @@ struct seen {
 };
 
 struct walk {
+	enum walk_attrs attrs;
 	walk_fn fn;
 	void *arg;
 	struct level *levels;
@@ -104,6 +105,8 @@ static int take_xattr(struct walk *w, struct node *n, const char *name, ssize_t 
 {
 	enum xattr_fate fate = xattr_judge(name, w->value, (size_t)len, S_ISDIR(n->mode));
 	n->opaque |= fate == XATTR_MARK;
+	if (w->attrs == WALK_ALL && strncmp(name, XATTR_OVERLAY, strlen(XATTR_OVERLAY)) != 0)
+		fate = XATTR_KEEP;
 	return fate == XATTR_KEEP ? xattrs_add(&w->xattrs, name, w->value, (size_t)len) : 0;
 }
 
@@ -300,11 +303,12 @@ static int run(struct walk *w, int top, struct err *err)
 	return r;
 }
 
-int walk_tree(int top, walk_fn fn, void *arg, struct err *err)
+int walk_tree(int top, enum walk_attrs attrs, walk_fn fn, void *arg, struct err *err)
 {
 	struct walk *w = calloc(1, sizeof(*w));
 	if (!w)
 		return no_memory(err);
+	w->attrs = attrs;
 	w->fn = fn;
 	w->arg = arg;
 	int r = run(w, top, err);

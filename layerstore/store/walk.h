@@ -17,7 +17,11 @@ struct walk_at {
 
 typedef int (*walk_fn)(void *arg, const struct node *n, const struct walk_at *at, struct err *err);
 
-/* The first is the top itself. Ends when fn returns other than 0, which it returns. */
-int walk_tree(int top, walk_fn fn, void *arg, struct err *err);
+/*
+ * The first is the top itself. Ends when fn returns other than 0, which it returns. Of attributes those that an archive may bring, or
+ * all but overlayfs's own.
+ */
+enum walk_attrs { WALK_ARCHIVED, WALK_ALL };
+int walk_tree(int top, enum walk_attrs attrs, walk_fn fn, void *arg, struct err *err);
 
 #endif

@@ -13,7 +13,8 @@
 
 #define WH_PREFIX    ".wh."
 #define WH_OPAQUE    ".wh..wh..opq"
-#define XATTR_OPAQUE "trusted.overlay.opaque"
+#define XATTR_OVERLAY "trusted.overlay."
+#define XATTR_OPAQUE XATTR_OVERLAY "opaque"
 
 enum wh {
 	WH_NOTHING, /* a file like any other */
