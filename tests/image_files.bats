@@ -83,6 +83,9 @@ $(short base)" ]
 
 @test "import: what is no image, not there, not absolute or badly asked for is refused with a sentence" {
 	want_error Docker put .images/import "$FIXTURES/base.tar"
+	head -c 100000 /dev/urandom >"$BATS_TEST_TMPDIR/noise"
+	want_errno EINVAL put .images/import "$FIXTURES/base.tar"
+	want_errno EINVAL put .images/import "$BATS_TEST_TMPDIR/noise"
 	want_error InvalidPath put .images/import "$FIXTURES/none"
 	want_error InvalidPath put .images/import base.save
 	want_error InvalidValue put .images/import "$FIXTURES/app.save; name=A B"

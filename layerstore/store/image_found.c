@@ -352,7 +352,7 @@ int image_find(struct image_source *src, const struct image_wish *wish, struct i
 	if (image_source_has(src, "oci-layout"))
 		return find_layout(src, wish, ret, err);
 	if (!image_source_has(src, "manifest.json"))
-		return err_set(err, ERR_Docker,
+		return err_set_no(err, ERR_Docker, EINVAL,
 			       "this is no image: there is neither oci-layout nor manifest.json in it");
 	r = image_source_read(src, "manifest.json", &json, err);
 	if (r < 0)

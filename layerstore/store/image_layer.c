@@ -123,6 +123,7 @@ static int spool_into(const struct image_job *job, int out, struct err *err)
 	char name[32];
 	struct cage cage = { .root = -1, .memory_bytes = SPOOL_MEMORY };
 	struct spool s = { .cage = &cage, .out = out };
+	struct err said;
 	struct job_work w = { .fn = spool_run, .arg = &s, .alone = true, .keep = { out } };
 	int r;
 
@@ -134,6 +135,9 @@ static int spool_into(const struct image_job *job, int out, struct err *err)
 	r = job_run(job->job, &w, err);
 	image_store_abandon(job->store->dir, name);
 	close(cage.root);
+	said = *err;
+	if (r == -EINVAL) /* no archive at all */
+		return err_set_no(err, ERR_Docker, EINVAL, "archive: %s", said.text);
 	return r < 0 && r != -EINTR ? failed(err, "archive") : r;
 }
 

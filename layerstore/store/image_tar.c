@@ -308,9 +308,9 @@ int tar_index_read(int fd, struct tar_index *ret, struct err *err)
 	if (r == -ENAMETOOLONG)
 		return err_set(err, ERR_Docker, "archive: a name has more than %d bytes", TAR_NAME_MAX);
 	if (r == 1 || r == -EBADMSG)
-		return err_set(err, ERR_Docker,
-			       "archive: no tar archive, or one that is damaged or cut off (at byte %llu)",
-			       (unsigned long long)w.at);
+		return err_set_no(err, ERR_Docker, EINVAL,
+				  "archive: no tar archive, or one that is damaged or cut off (at byte %llu)",
+				  (unsigned long long)w.at);
 	return err_sys(err, -r, "archive");
 }
 
