@@ -350,6 +350,12 @@ int cg_kill(struct cgroups *g, const struct cg *c)
 	return c->path ? gone_is_fine(g->h[0].drv->kill(&g->h[0], c->path)) : 0;
 }
 
+void cg_kill_everywhere(struct cgroups *g, const struct cg *c)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		(void)cg_kill_by_pid(&g->h[i], c->path);
+}
+
 bool cg_empty(struct cgroups *g, const struct cg *c)
 {
 	return g->h[0].drv->empty(&g->h[0], c->path);

@@ -96,6 +96,8 @@ int cg_attach(struct cgroups *g, const struct cg *c, pid_t pid, bool thread, str
  * cg_empty, because it does not wait for the freezing: after the first call processes may stand frozen.
  */
 int cg_kill(struct cgroups *g, const struct cg *c);
+/* One by one whoever is in c or below in any hierarchy: also those that have not joined it in all of them. */
+void cg_kill_everywhere(struct cgroups *g, const struct cg *c);
 /* No process in c and below. */
 bool cg_empty(struct cgroups *g, const struct cg *c);
 /* Asks for it; cg_frozen tells when it is so. */

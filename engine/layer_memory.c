@@ -10,6 +10,9 @@
 #include "engine/cgroup_memory.h"
 #include "engine/layer.h"
 
+#define END_TRIES 300
+#define END_USEC 10000
+
 static struct cg helpers_cg(struct engine *e)
 {
 	static char path[] = STORE_CGROUP;
@@ -92,8 +95,9 @@ void store_memory_end(struct cgroups *g)
 	struct cg root = { .path = (char[]){ "" }, .own = cg_available(g) };
 	struct cg cg = { .path = (char[]){ STORE_CGROUP }, .own = cg_available(g), .parent = &root };
 
-	for (int i = 0; i < 100 && cg_remove(g, &cg) == -EBUSY; i++) {
-		(void)cg_kill(g, &cg);
-		usleep(10000);
+	/* they are in the memory cgroup alone: where containers are told apart nobody is listed */
+	for (int i = 0; i < END_TRIES && cg_remove(g, &cg) < 0; i++) {
+		cg_kill_everywhere(g, &cg);
+		usleep(END_USEC);
 	}
 }
