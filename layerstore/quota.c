@@ -71,6 +71,7 @@ struct linked {
 
 struct walk {
 	uint32_t project;
+	bool skips_deep; /* what lies below the last level that fits stays as it is */
 	dev_t dev;
 	uint64_t space, inodes;
 	struct linked *linked;
@@ -156,7 +157,7 @@ static int walk_entry(struct walk *w, int dirfd, const struct dirent *entry)
 	if (fd < 0)
 		return errno == ENOENT || errno == ELOOP ? 0 : -errno;
 	r = project_set(fd, w->project, S_ISDIR(st.st_mode));
-	if (r == 0 && S_ISDIR(st.st_mode))
+	if (r == 0 && S_ISDIR(st.st_mode) && !(w->skips_deep && w->depth == DEPTH_MAX))
 		return walk_down(w, fd);
 	close(fd);
 	return r;
@@ -204,6 +205,7 @@ static int tree_set(int dir, struct walk *w)
 	return r < 0 ? r : project_set(dir, w->project, true);
 }
 
+/* Taking it away never fails because its user has made the tree too deep: a volume has to have an end. */
 static int tree_give(int dir, uint32_t project)
 {
 	autofree struct walk *w = calloc(1, sizeof(*w));
@@ -211,6 +213,7 @@ static int tree_give(int dir, uint32_t project)
 	if (!w)
 		return -ENOMEM;
 	w->project = project;
+	w->skips_deep = project == 0;
 	return tree_set(dir, w);
 }
 
