@@ -75,6 +75,25 @@ static int each(const char *file, bool (*fn)(void *arg, const struct mount *m), 
 	return 0;
 }
 
+struct pointed {
+	bool (*fn)(void *arg, const char *point);
+	void *arg;
+};
+
+static bool on_point(void *arg, const struct mount *m)
+{
+	const struct pointed *p = arg;
+
+	return p->fn(p->arg, m->point);
+}
+
+int mounts_each(bool (*fn)(void *arg, const char *point), void *arg)
+{
+	struct pointed p = { fn, arg };
+
+	return each("/proc/self/mountinfo", on_point, &p);
+}
+
 struct way {
 	const char *path;
 	char *type;  /* of the mount on it that asks; "" if none */

@@ -18,6 +18,9 @@
  */
 int mounts_path_answers(const char *path, char type[MOUNT_TYPE_MAX]);
 
+/* Calls fn with the mount point of each of our mounts, in the order in which they were made, until it returns true. 0 or -errno. */
+int mounts_each(bool (*fn)(void *arg, const char *point), void *arg);
+
 /* Blanks and backslashes of mountinfo's fields, which stand there as \040 and the like, in place. */
 void mounts_unescape(char *s);
 

@@ -94,6 +94,12 @@ int vol_usage(const struct vol_spec *spec, const struct vol_made *made, struct v
 /* Is what vol_build mounted still there? For a backend that mounts nothing: does the path exist? */
 bool vol_is_mounted(const struct vol_spec *spec, const struct vol_made *made);
 
+/*
+ * Takes away, lazily, what is mounted on dirfd/NAME or below it, through no symbolic link. Who is to remove that does not go into
+ * mounts. 0 or -errno.
+ */
+int tree_unmount_below(int dirfd, const char *name);
+
 /* The tree that an export writes: of overlay the upper layer, else the whole volume. A descriptor, the caller's. */
 int vol_open_data(const struct vol_spec *spec, const struct vol_made *made, struct err *err);
 

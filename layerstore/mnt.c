@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -263,4 +264,41 @@ int mnt_detach_fd(int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return umount2(path, MNT_DETACH) < 0 ? -errno : 0;
+}
+
+struct below {
+	char path[PATH_MAX];
+	size_t len;
+	int failed;
+};
+
+/* What was mounted on a mount that goes has gone with it. */
+static bool detach_one(void *arg, const char *point)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	struct below *b = arg;
+
+	if (strncmp(point, b->path, b->len) != 0 || (point[b->len] != '/' && point[b->len] != 0))
+		return false;
+	autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, point, &how, sizeof(how));
+	int r = fd < 0 ? -errno : mnt_detach_fd(fd);
+	if (r < 0 && r != -ENOENT && r != -EINVAL && b->failed == 0)
+		b->failed = r;
+	return false;
+}
+
+int tree_unmount_below(int dirfd, const char *name)
+{
+	struct below b = {};
+	char link[32];
+	ssize_t n;
+	int r;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	n = readlink(link, b.path, sizeof(b.path));
+	if (n < 0 || (size_t)n + strlen(name) + 2 > sizeof(b.path))
+		return n < 0 ? -errno : -ENAMETOOLONG;
+	b.len = (size_t)n + (size_t)snprintf(b.path + n, sizeof(b.path) - (size_t)n, "/%s", name);
+	r = mounts_each(detach_one, &b);
+	return r < 0 ? r : b.failed;
 }
