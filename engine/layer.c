@@ -42,40 +42,113 @@ static uint32_t hash(enum stored kind, const char *place, const char *name)
 	return h;
 }
 
-struct item *item_find_name(struct engine *e, enum stored kind, const char *place, const char *name)
+static bool is_named(const struct item *it, uint32_t h, enum stored kind, const char *place, const char *name)
+{
+	return it->hash == h && it->kind == kind && strcmp(it->place, place) == 0 && strcmp(it->name, name) == 0;
+}
+
+struct item *item_first_named(struct engine *e, enum stored kind, const char *place, const char *name)
 {
 	uint32_t h = hash(kind, place, name);
 	struct item *it = e->store->by_name[h % ITEM_HASH];
 
-	while (it != NULL && (it->hash != h || it->gone || it->kind != kind || strcmp(it->place, place) != 0 || strcmp(it->name, name) != 0))
+	while (it != NULL && !is_named(it, h, kind, place, name))
 		it = it->by_name;
+	return it;
+}
+
+struct item *item_next_named(const struct item *it)
+{
+	struct item *next = it->by_name;
+
+	while (next != NULL && !is_named(next, it->hash, it->kind, it->place, it->name))
+		next = next->by_name;
+	return next;
+}
+
+struct item *item_find_name(struct engine *e, enum stored kind, const char *place, const char *name)
+{
+	struct item *it = item_first_named(e, kind, place, name);
+
+	while (it != NULL && it->gone)
+		it = item_next_named(it);
 	return it;
 }
 
 static void link_id(struct engine *e, struct item *it)
 {
-	struct item **at = &e->store->items;
-
 	while (it->id == 0 || item_find(e, it->id) != NULL)
 		it->id++;
-	while (*at != NULL && (*at)->id < it->id)
-		at = &(*at)->next;
-	it->next = *at;
-	*at = it;
 	it->by_id = e->store->by_id[it->id % ITEM_HASH];
 	e->store->by_id[it->id % ITEM_HASH] = it;
+	e->store->is_sorted = false;
 }
 
 static void unlink_id(struct engine *e, struct item *it)
 {
-	struct item **at = &e->store->items, **by = &e->store->by_id[it->id % ITEM_HASH];
+	struct item **by = &e->store->by_id[it->id % ITEM_HASH];
 
-	while (*at != it)
-		at = &(*at)->next;
-	*at = it->next;
 	while (*by != it)
 		by = &(*by)->by_id;
 	*by = it->by_id;
+	e->store->is_sorted = false;
+}
+
+static void link_all(struct store *s, struct item *it)
+{
+	it->next = s->items;
+	if (it->next != NULL)
+		it->next->prev = it;
+	s->items = it;
+	s->item_count++;
+}
+
+static void unlink_all(struct store *s, struct item *it)
+{
+	*(it->prev != NULL ? &it->prev->next : &s->items) = it->next;
+	if (it->next != NULL)
+		it->next->prev = it->prev;
+	s->item_count--;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct item *const *x = a, *const *y = b;
+
+	return ((*x)->id > (*y)->id) - ((*x)->id < (*y)->id);
+}
+
+static bool sort(struct store *s)
+{
+	struct item **sorted = reallocarray(s->sorted, s->item_count + 1, sizeof(struct item *));
+	size_t n = 0;
+
+	if (sorted == NULL)
+		return false;
+	s->sorted = sorted;
+	for (struct item *it = s->items; it != NULL; it = it->next)
+		sorted[n++] = it;
+	qsort(sorted, n, sizeof(struct item *), by_id);
+	s->is_sorted = true;
+	return true;
+}
+
+struct item *item_above(struct engine *e, uint32_t id)
+{
+	struct store *s = e->store;
+	size_t lo = 0, hi = s->item_count;
+
+	if (!s->is_sorted && !sort(s))
+		return NULL;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (s->sorted[mid]->id <= id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->item_count ? s->sorted[lo] : NULL;
 }
 
 int item_new(struct engine *e, enum stored kind, const char *place, const char *name, struct item **ret)
@@ -95,6 +168,7 @@ int item_new(struct engine *e, enum stored kind, const char *place, const char *
 	}
 	it->id = it->hash = hash(kind, place, name);
 	link_id(e, it);
+	link_all(e->store, it);
 	it->by_name = e->store->by_name[it->hash % ITEM_HASH];
 	e->store->by_name[it->hash % ITEM_HASH] = it;
 	*ret = it;
@@ -112,7 +186,9 @@ void item_free(struct engine *e, struct item *it)
 {
 	struct item **named = &e->store->by_name[it->hash % ITEM_HASH];
 
+	place_ops_forget(e, it);
 	unlink_id(e, it);
+	unlink_all(e->store, it);
 	while (*named != it)
 		named = &(*named)->by_name;
 	*named = it->by_name;
@@ -154,7 +230,7 @@ int store_open(struct engine *e, struct err *err)
 	e->store = calloc(1, sizeof(*e->store));
 	if (e->store == NULL)
 		return err_sys(err, ENOMEM, "layers");
-	e->store->items_fd = e->store->jobs_fd = -1;
+	e->store->items_fd = e->store->jobs_fd = e->store->known_fd = -1;
 	e->store->next_job = 1;
 	(void)type_bytemap.parse(e->conf->volumes_place_load_limit, &e->store->load_limit); /* checked when it was read */
 	place_set_default(e->conf->volumes_default_place, e->conf->daemon_state_dir);
@@ -171,9 +247,13 @@ static void places_free(struct store *s)
 		struct looked_place *p = s->places;
 
 		s->places = p->next;
+		place_close(p);
+		if (p->running != NULL || p->looking)
+			continue; /* it is still the thread's */
 		if (p->lock >= 0)
 			close(p->lock);
 		free(p->path);
+		free(p->real);
 		free(p);
 	}
 }
@@ -194,6 +274,9 @@ void store_close(struct engine *e)
 	type_bytemap.release(&s->load_limit);
 	free(s->program);
 	free(s->memory_dir);
+	free(s->sorted);
+	if (s->known_fd >= 0)
+		close(s->known_fd);
 	if (s->items_fd >= 0)
 		close(s->items_fd);
 	if (s->jobs_fd >= 0)
@@ -204,8 +287,10 @@ void store_close(struct engine *e)
 
 int store_restore(struct engine *e, struct err *err)
 {
-	int r = items_restore(e, err);
+	int r;
 
+	sjobs_keep_ids(e);
+	r = items_restore(e, err);
 	if (r == 0)
 		r = sjobs_restore(e, err);
 	if (r == 0 && store_add_place(e, e->conf->volumes_default_place) < 0)
@@ -267,7 +352,7 @@ int item_check_empty(struct engine *e, const struct item *it, struct err *err)
 	for (const struct item *part = e->store->items; it->kind == STORED_META && part != NULL; part = part->next)
 		if (!part->gone && strncmp(part->name, it->name, len) == 0 && part->name[len] == '/' && strcmp(part->place, it->place) == 0)
 			return err_set(err, ERR_Busy, "meta-storage %s: %s %s is in it", it->name, item_word(part->kind), part->name);
-	return it->kind == STORED_META ? meta_check_empty(it, err) : 0;
+	return 0;
 }
 
 /* PLACE/DIR/_remove_BASE.NUMBER: no other has that name. */
@@ -279,50 +364,43 @@ static int trash_name(struct item *it, const char *base)
 	return it->trash != NULL ? 0 : -ENOMEM;
 }
 
-static int rename_away(const struct item *it, const char *dir, const char *base, struct err *err)
+/* ---- leaving the place: in a thread ---- */
+
+static int rename_away(struct place_op *op, int dir)
 {
 	autofree char *to = NULL, *private = NULL;
-	autoclose int fd = place_dir(it->place, dir);
 
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return err_sys(err, -fd, "%s/%s", it->place, dir);
-	if (asprintf(&to, "_remove_%s", it->trash) < 0)
+	if (asprintf(&to, "_remove_%s", op->text) < 0)
 		to = NULL;
-	if (asprintf(&private, "_private_%s", base) < 0)
+	if (asprintf(&private, "_private_%s", op->base) < 0)
 		private = NULL;
 	if (to == NULL || private == NULL)
-		return err_sys(err, ENOMEM, "%s", it->name);
-	/* done, though the record does not say so: what has the name now is another one */
-	if (faccessat(fd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
-	if (renameat(fd, base, fd, to) < 0 && errno != ENOENT)
-		return err_sys(err, errno, "%s/%s/%s", it->place, dir, base);
-	(void)unlinkat(fd, private, 0);
+		return err_sys(&op->err, ENOMEM, "%s", op->base);
+	/* done by the last worker, though the record does not say so: what has the name now is another one */
+	if (faccessat(dir, to, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (renameat(dir, op->base, dir, to) < 0 && errno != ENOENT)
+			return err_sys(&op->err, errno, "%s/%s/%s", op->place, op->dir, op->base);
+		(void)unlinkat(dir, private, 0);
+	}
+	op->emptied = unlinkat(dir, to, AT_REMOVEDIR) == 0 || errno == ENOENT;
 	return 0;
 }
 
-/* From here on it goes, whatever happens to this worker. */
-int item_finish_removal(struct engine *e, struct item *it, struct err *err)
+static void leave(struct place_op *op)
 {
-	autotext struct text dir = {}, base = {};
-	int r = stored_split(it->kind, it->name, &dir, &base, err);
+	autoclose int dir = place_dir(op->place, op->dir);
 
-	if (r == 0 && it->trash == NULL)
-		r = trash_name(it, text_str(&base)) < 0 ? err_sys(err, ENOMEM, "%s", it->name) : 0;
-	if (r == 0 && !it->renamed)
-		r = rename_away(it, text_str(&dir), text_str(&base), err);
-	if (r < 0)
-		return r;
-	known_save(e);
-	/* its name is free now: what has that name from now on is another one */
-	it->renamed = true;
-	if (item_save(e, it, 0, 0, NULL) < 0)
-		item_forget(e, it); /* better nothing than a record that may cost the next one of its name */
-	sjob_remove_later(e, it->place, text_str(&dir), it->trash, it->id);
-	return 0;
+	if (dir < 0) {
+		op->emptied = dir == -ENOENT;
+		op->result = op->emptied ? 0 : err_sys(&op->err, -dir, "%s/%s", op->place, op->dir);
+		return;
+	}
+	op->result = op->kind == STORED_META ? meta_check_empty(op->place, op->dir, op->base, &op->err) : 0;
+	if (op->result == 0)
+		op->result = rename_away(op, dir);
 }
+
+/* ---- in the loop ---- */
 
 static void item_come_back(struct engine *e, struct item *it)
 {
@@ -333,8 +411,60 @@ static void item_come_back(struct engine *e, struct item *it)
 	item_move_record(e, it, now);
 	if (it->reserved)
 		(void)item_save(e, it, 0, 0, NULL);
-	else
+	known_put(e, it);
+	if (!it->reserved)
 		item_forget(e, it);
+}
+
+static void stays(struct engine *e, struct item *it, struct place_op *op)
+{
+	log_warning("%s %s in %s is not removed: %s", item_word(it->kind), it->name, it->place, op->err.text);
+	if (item_find_name(e, it->kind, it->place, it->name) != NULL) {
+		/* its name was taken meanwhile: what lies there the next look gives to that */
+		item_forget(e, it);
+		item_free(e, it);
+		return;
+	}
+	item_come_back(e, it);
+	item_note_error(e, it, &op->err);
+	event_log(e, item_word(it->kind), it->name, "not removed: %s", op->err.text);
+}
+
+static void left(struct place_op *op)
+{
+	struct engine *e = op->e;
+	struct item *it = op->it;
+
+	if (it == NULL)
+		return;
+	if (op->result < 0) {
+		stays(e, it, op);
+		return;
+	}
+	if (op->emptied) {
+		item_forget(e, it);
+		item_free(e, it);
+		return;
+	}
+	/* what has its name from now on is another one */
+	it->renamed = true;
+	if (item_save(e, it, 0, 0, NULL) < 0)
+		item_forget(e, it); /* better nothing than a record that may cost the next one of its name */
+	place_remove_later(e, it->place, op->dir, it->trash, it->id);
+}
+
+/* From here on it goes, whatever happens to this worker. */
+static int begin_leaving(struct engine *e, struct item *it)
+{
+	struct place_op *op = place_op_new(e, it, leave, left);
+
+	if (op == NULL || (op->text = strdup(it->trash)) == NULL) {
+		if (op != NULL)
+			place_op_free(op);
+		return -ENOMEM;
+	}
+	place_op_begin(op);
+	return 0;
 }
 
 static int name_trash(struct item *it, struct err *err)
@@ -345,6 +475,21 @@ static int name_trash(struct item *it, struct err *err)
 	if (r < 0)
 		return r;
 	return trash_name(it, text_str(&base)) < 0 ? err_sys(err, ENOMEM, "%s", it->name) : 0;
+}
+
+void item_finish_removal(struct engine *e, struct item *it)
+{
+	autotext struct text dir = {}, base = {};
+	int r = stored_split(it->kind, it->name, &dir, &base, NULL);
+
+	if (r == 0 && it->trash == NULL)
+		r = trash_name(it, text_str(&base));
+	if (r == 0 && it->renamed)
+		place_remove_later(e, it->place, text_str(&dir), it->trash, it->id);
+	else if (r == 0)
+		r = begin_leaving(e, it);
+	if (r < 0)
+		log_warning("%s in %s is not removed: %s", it->name, it->place, strerror(-r));
 }
 
 /* Its id, which clients know, is free for the next one of its name; and it is gone, as its record says. */
@@ -360,9 +505,12 @@ static int item_leave_id(struct engine *e, struct item *it, uint64_t cookie, str
 	r = name_trash(it, err);
 	if (r == 0)
 		r = item_save(e, it, cookie, 0, err);
-	if (r < 0)
+	if (r < 0) {
 		item_come_back(e, it);
-	return r;
+		return r;
+	}
+	known_drop(e, it);
+	return 0;
 }
 
 /* A reader of `tarball` holds nothing up: it may be one that has gone already. */
@@ -401,11 +549,12 @@ int item_remove(struct engine *e, struct item *it, uint64_t cookie, struct err *
 	r = item_leave_id(e, it, cookie, err);
 	if (r < 0)
 		return r;
-	r = item_finish_removal(e, it, err);
+	r = begin_leaving(e, it);
 	if (r < 0) {
 		item_come_back(e, it);
-		return r;
+		return err_sys(err, -r, "%s", it->name);
 	}
+	e->store->changes++;
 	if (j != NULL) {
 		j->item = 0;
 		sjob_stop(j);
@@ -432,7 +581,7 @@ void storage_used(const struct vol *v)
 	}
 	it->state = IS_READY;
 	it->used = v->build_wall;
-	known_save(e);
+	known_put(e, it);
 	if (it->reserved)
 		item_forget(e, it);
 }

@@ -19,7 +19,7 @@ extern const char *const item_state_names[ITEM_STATES];
 
 /* A layer, a storage or a meta-storage, which holds parts of either kind under limits of its own. */
 struct item {
-	struct item *next;    /* by id */
+	struct item *next, *prev;
 	struct item *by_id, *by_name;
 	uint32_t id;          /* from kind, place and name, so the next worker gives it the same one */
 	uint32_t hash;
@@ -29,7 +29,9 @@ struct item {
 	bool reserved;        /* made here and not in the place yet: has a record */
 	bool gone;            /* renamed, or about to be, and being removed: has a record too; its name is free */
 	bool renamed;         /* it has been */
+	bool unmade;          /* a meta-storage whose directory is not there yet */
 	bool seen;            /* by the look that goes on */
+	unsigned queued;      /* operations on its files that the place has not done yet */
 	uid_t uid;
 	gid_t gid;
 	int64_t used;         /* last use, epoch seconds; 0: not known */
@@ -107,13 +109,51 @@ struct sjob {
 	struct err err;
 };
 
-#define ITEM_HASH 1024u
+#define ITEM_HASH 4096u
 #define STORE_CGROUP ".helpers" /* below our root: jobs; no container can be called so */
 #define ITEM_SIZE_XATTR "trusted.porto.size" /* of the file with owner and private text: bytes of the tree */
 
+/* Something that is done in a thread to names of a place, see layer_queue.c. work sees copies alone. */
+struct place_op {
+	struct place_op *next;
+	struct engine *e;
+	struct item *it; /* NULL: gone meanwhile */
+	void (*work)(struct place_op *op);
+	void (*done)(struct place_op *op); /* in the loop; it is freed afterwards */
+	unsigned dooms;
+	enum stored kind;
+	char *place, *dir, *base; /* PLACE/DIR/BASE is the item's */
+	char *text;               /* private text, or the name behind _remove_ */
+	uid_t uid;
+	gid_t gid;
+	uint64_t size;
+	struct vol_limits limits;
+	struct vol_usage usage;
+	bool emptied;             /* nothing is left to be removed */
+	struct engine_cred who;
+	uint64_t cookie;
+	int result;
+	struct err err;
+};
+
+/* PLACE/SUB/_remove_NAME, which waits for porto-store. */
+struct removal {
+	struct removal *next;
+	char *sub, *name;
+	uint32_t item; /* that is freed with it, 0: none */
+};
+
 struct looked_place {
 	struct looked_place *next;
+	struct engine *e;
 	char *path;
+	char *real;                              /* its path without symbolic links; NULL: not looked at yet */
+	bool looking;                            /* a thread looks at it */
+	struct place_op *ops, **last_op;         /* that wait ... */
+	struct place_op *running;                /* ... for these, which are the thread's */
+	unsigned dooming;                        /* of both: renaming what nobody owns */
+	struct removal *removals, **last_removal;
+	unsigned removing;                       /* jobs */
 	int lock; /* on its porto_volumes: others than the holder leave volumes alone. -1: not held */
 	uint64_t stamp; /* what its directories looked like; 0: not known */
 	bool weak_gone; /* what was weak when this daemon began */
@@ -121,12 +161,17 @@ struct looked_place {
 
 struct store {
 	struct item *items;
+	size_t item_count;
+	struct item **sorted;       /* by id; made when it is asked for */
+	bool is_sorted;
 	struct item *by_id[ITEM_HASH], *by_name[ITEM_HASH];
 	struct sjob *jobs;          /* in order of begin */
 	struct looked_place *places;
 	struct image_place *images; /* image.h */
 	union value load_limit;     /* bytemap */
 	int items_fd, jobs_fd;      /* the state directory's layers/ and jobs/ */
+	int known_fd;               /* layers/known, to be added to; -1: to be written anew */
+	size_t known_added;
 	char *program;              /* porto-store */
 	char *memory_dir;           /* their memory cgroup, once there is one */
 	uint32_t next_job;
@@ -149,6 +194,11 @@ struct item *item_find(struct engine *e, uint32_t id);
 struct item *item_find_name(struct engine *e, enum stored kind, const char *place, const char *name); /* no gone one */
 int item_new(struct engine *e, enum stored kind, const char *place, const char *name, struct item **ret);
 void item_free(struct engine *e, struct item *it);
+/* All of that name, those that are gone as well. */
+struct item *item_first_named(struct engine *e, enum stored kind, const char *place, const char *name);
+struct item *item_next_named(const struct item *it);
+/* The one with the smallest id above this one. */
+struct item *item_above(struct engine *e, uint32_t id);
 void item_set_id(struct engine *e, struct item *it, uint32_t id);
 const char *item_word(enum stored kind); /* "layer" */
 void item_note_error(struct engine *e, struct item *it, const struct err *err);
@@ -161,20 +211,51 @@ void storage_used(const struct vol *v);
 void layers_unused(struct vol *v);
 /* A meta-storage that has parts, of which some have just been made: Busy. */
 int item_check_empty(struct engine *e, const struct item *it, struct err *err);
-/* Takes it out of the place: renamed at once, removed in the background; an import is stopped. */
+/*
+ * It is gone, its name free, and its record says so; renamed and removed it is behind that, and comes back with an error should that
+ * not be possible. An import is stopped.
+ */
 int item_remove(struct engine *e, struct item *it, uint64_t cookie, struct err *err);
 /* What a worker before this one had begun so. */
-int item_finish_removal(struct engine *e, struct item *it, struct err *err);
+void item_finish_removal(struct engine *e, struct item *it);
 
 /* ---- layer_save.c: records of items that are not, or no longer, in a place ---- */
 
 int item_save(struct engine *e, struct item *it, uint64_t cookie, int result, struct err *err);
 void item_forget(struct engine *e, struct item *it);
 void item_move_record(struct engine *e, struct item *it, uint32_t from); /* its id was another one */
-void known_save(struct engine *e); /* after every change of what is in places */
+/*
+ * What is in places, for the next worker: written before a record of it goes. Changes are added at the file's end, so that many of
+ * them cost no more than they are; now and then it is written anew.
+ */
+void known_put(struct engine *e, const struct item *it);
+void known_drop(struct engine *e, const struct item *it);
+void known_save(struct engine *e); /* all of them */
 int items_restore(struct engine *e, struct err *err);
 
+/* ---- layer_queue.c ---- */
+
+/* About an item; NULL: no memory. */
+struct place_op *place_op_new(struct engine *e, struct item *it, void (*work)(struct place_op *op), void (*done)(struct place_op *op));
+void place_op_free(struct place_op *op); /* of one that was not begun */
+void place_op_begin(struct place_op *op);
+void place_ops_forget(struct engine *e, const struct item *it); /* it is freed */
+/* PLACE/DIR/NAME, which nobody owns, becomes _remove_TO and is removed. */
+void place_doom(struct engine *e, const char *place, const char *dir, const char *name, const char *to);
+/* The remains of something, _remove_NAME in PLACE/sub, are removed when there is room; item (0: none) is freed with them. */
+void place_remove_later(struct engine *e, const char *place, const char *sub, const char *name, uint32_t item);
+void place_removed(struct engine *e, const char *place); /* a job of that kind is over */
+bool place_is_idle(const struct looked_place *p);
+/* The names that wait to be removed, to be asked with place_removes. Caller frees. */
+int place_removals(const struct looked_place *p, const char ***names, size_t *n);
+bool place_removes(const char **names, size_t n, const char *name);
+/* Something of that name, or the meta-storage it is in, has still to leave its place or to come into it: whoever needs it waits. */
+bool place_is_held(struct engine *e, enum stored kind, const char *place, const char *name);
+void place_close(struct looked_place *p);
+
 /* ---- layer_scan.c ---- */
+
+struct looked_place *store_place(struct engine *e, const char *path); /* NULL: not one of ours yet */
 
 /* Looks at the places again, and removes what nobody owns; cookie: answered when that is done, 0: nobody waits. */
 int store_look(struct engine *e, uint64_t cookie);
@@ -206,8 +287,9 @@ void sjob_stop(struct sjob *j);
 /* "BYTES TOTAL" */
 void sjob_progress(const struct sjob *j, struct text *out);
 bool sjob_cancel(struct engine *e, uint64_t cookie);
-/* The remains of something: _remove_NAME in PLACE/sub; item (0: none) is freed with them. */
-void sjob_remove_later(struct engine *e, const char *place, const char *sub, const char *name, uint32_t item);
+/* A job that removes PLACE/sub/_remove_NAME. */
+int sjob_remove(struct engine *e, const char *place, const char *sub, const char *name, uint32_t item);
+void sjobs_go_on(struct engine *e); /* those that waited for something else than each other */
 /* One that a worker before this one had begun: with its process, or from the beginning. */
 void sjob_resume(struct sjob *j);
 
@@ -239,9 +321,9 @@ int lread_place(const struct file_call *c, struct text *out);
 int lread_private(const struct file_call *c, struct text *out);
 int lwrite_private(const struct file_call *c, const char *text);
 /* Makes the directory of one that has a record; harmless when it is there. */
-int meta_make(struct engine *e, struct item *it, struct err *err);
-/* Busy, if there is anything in it; else its quota is ended. */
-int meta_check_empty(const struct item *it, struct err *err);
+int meta_make(struct engine *e, struct item *it);
+/* In a thread. Busy, if there is anything in PLACE/DIR/BASE; else its quota is ended. */
+int meta_check_empty(const char *place, const char *dir, const char *base, struct err *err);
 
 const char *archive_format(const char *path); /* that the name ends in; "": none that is known */
 int archive_check_path(const char *path, struct err *err);
@@ -253,6 +335,7 @@ int archive_check_format(const char *format, struct err *err);
 
 int sjob_save(struct sjob *j, struct err *err);
 void sjob_forget(struct sjob *j);
+void sjobs_keep_ids(struct engine *e); /* what begins before they are restored takes no id of theirs */
 int sjobs_restore(struct engine *e, struct err *err);
 
 /* ---- layer_stream.c: the archive through `tarball` ---- */

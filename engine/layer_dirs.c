@@ -96,10 +96,10 @@ static bool next_child(struct engine *e, const struct engine_node *n, struct eng
 	static struct text name;
 	const struct ct *view = dir_view(e, n);
 	autofree char *own = place_default(view);
-	const struct item *it = e->store->items;
+	const struct item *it = item_above(e, child->number);
 
-	while (it != NULL && (it->id <= child->number || !is_shown(it, kind_of(n), view)))
-		it = it->next;
+	while (it != NULL && !is_shown(it, kind_of(n), view))
+		it = item_above(e, it->id);
 	if (it == NULL)
 		return false;
 	text_clear(&name);
@@ -114,7 +114,7 @@ static int read_list(const struct file_call *c, struct text *out)
 	autofree char *own = place_default(view);
 	int64_t now = (int64_t)(clock_wall() / 1000000000u);
 
-	for (const struct item *it = c->e->store->items; it != NULL; it = it->next) {
+	for (const struct item *it = item_above(c->e, 0); it != NULL; it = item_above(c->e, it->id)) {
 		if (!is_shown(it, kind_of(c->node), view))
 			continue;
 		format_name(it, own, out);
@@ -184,8 +184,8 @@ static int make(const struct dir_call *c, struct engine_child *made)
 	it->uid = c->as->uid;
 	it->gid = c->as->gid;
 	r = item_save(c->e, it, c->cookie, 0, c->err);
-	if (r == 0 && kind == STORED_META)
-		r = meta_make(c->e, it, c->err);
+	if (r == 0 && kind == STORED_META && meta_make(c->e, it) < 0)
+		r = err_sys(c->err, ENOMEM, "%s", name);
 	if (r < 0) {
 		item_forget(c->e, it);
 		item_free(c->e, it);

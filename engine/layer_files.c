@@ -344,60 +344,82 @@ static void closed(struct engine *e, uint64_t cookie, const struct engine_node *
 
 /* ---- private text and owner: in a file beside the tree ---- */
 
-struct touch {
-	char *path, *name; /* its directory, and its name there */
-	const char *text;
-	uid_t uid;
-	gid_t gid;
-};
-
 /* The time of the last use stays. */
-static int touch_file(const struct item *it, const struct touch *t)
+static int touch_file(struct place_op *op)
 {
-	autoclose int dir = place_dir(it->place, t->path);
+	autoclose int dir = place_dir(op->place, op->dir);
+	autofree char *name = NULL;
 	struct stat st = {};
 	bool is_old;
 	int r;
 
 	if (dir < 0)
 		return dir;
-	is_old = fstatat(dir, t->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	r = file_replace(dir, t->name, t->text, strlen(t->text), 0600);
-	if (r == 0 && fchownat(dir, t->name, t->uid, t->gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (asprintf(&name, "_private_%s", op->base) < 0) {
+		name = NULL;
+		return -ENOMEM;
+	}
+	is_old = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	r = file_replace(dir, name, op->text, strlen(op->text), 0600);
+	if (r == 0 && fchownat(dir, name, op->uid, op->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
-	if (r == 0 && it->size != 0)
-		item_note_size(dir, t->name, it->size);
+	if (r == 0 && op->size != 0)
+		item_note_size(dir, name, op->size);
 	if (r == 0 && is_old)
-		(void)utimensat(dir, t->name, (struct timespec[2]){ st.st_atim, st.st_mtim }, AT_SYMLINK_NOFOLLOW);
+		(void)utimensat(dir, name, (struct timespec[2]){ st.st_atim, st.st_mtim }, AT_SYMLINK_NOFOLLOW);
 	return r;
 }
 
-/* One small file is written: there is no waiting for that. One that isn't in its place yet has a record. */
-static int touch(struct engine *e, struct item *it, struct touch *t, uint64_t cookie, struct err *err)
+static void write_touch(struct place_op *op)
 {
-	autotext struct text dir = {}, base = {};
-	autofree char *text = strdup(t->text), *name = NULL;
-	int r = text == NULL ? -ENOMEM : stored_split(it->kind, it->name, &dir, &base, err);
+	op->result = touch_file(op);
+	if (op->result < 0)
+		err_sys(&op->err, -op->result, "private text and owner of %s", op->base);
+}
 
-	if (r == 0 && asprintf(&name, "_private_%s", text_str(&base)) < 0) {
-		name = NULL;
-		r = -ENOMEM;
+/* What the place has is what counts: the next look says what that is. */
+static void touched(struct place_op *op)
+{
+	if (op->result == 0)
+		return;
+	engine_note_error(op->e, &op->who, NULL, &op->err);
+	if (op->it != NULL)
+		item_note_error(op->e, op->it, &op->err);
+}
+
+struct touch {
+	const char *text;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* What isn't in its place yet has a record that says it; of the others `known` does until it is written there. */
+static int touch(struct engine *e, struct item *it, const struct touch *t, uint64_t cookie, struct err *err)
+{
+	autofree char *text = strdup(t->text);
+	struct place_op *op = it->state == IS_READY ? place_op_new(e, it, write_touch, touched) : NULL;
+	int r;
+
+	if (op != NULL)
+		op->text = strdup(t->text);
+	if (text == NULL || (it->state == IS_READY && (op == NULL || op->text == NULL))) {
+		if (op != NULL)
+			place_op_free(op);
+		return err_sys(err, ENOMEM, "%s %s", word(it), it->name);
 	}
-	t->path = dir.p;
-	t->name = name;
-	if (r == 0 && it->state == IS_READY)
-		r = touch_file(it, t);
-	if (r < 0)
-		return err_sys(err, -r, "%s %s", word(it), it->name);
 	free(it->private);
 	it->private = TAKE_PTR(text);
 	it->uid = t->uid;
 	it->gid = t->gid;
-	if (it->state != IS_READY)
-		return item_save(e, it, cookie, 0, err);
+	r = op == NULL || it->reserved ? item_save(e, it, cookie, 0, err) : 0;
+	if (op == NULL)
+		return r;
+	op->uid = op->who.uid = t->uid;
+	op->gid = op->who.gid = t->gid;
 	e->store->changes++;
-	known_save(e);
-	return 0;
+	known_put(e, it);
+	place_op_begin(op);
+	return r;
 }
 
 int lwrite_private(const struct file_call *c, const char *text)

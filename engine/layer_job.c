@@ -242,7 +242,7 @@ static void set_item(struct sjob *j)
 	it->size = j->kind == SJ_IMPORT ? j->unpacked : 0;
 	free(it->error);
 	it->error = NULL;
-	known_save(e); /* before its record goes: between the two nobody knows of it */
+	known_put(e, it); /* before its record goes: between the two nobody knows of it */
 	if (it->reserved)
 		item_forget(e, it);
 	event_log(e, item_word(it->kind), it->name, "%s", j->kind == SJ_IMPORT ? "imported" : "merged");
@@ -273,6 +273,7 @@ static void over(struct sjob *j)
 {
 	struct engine *e = j->e;
 	bool is_removal = j->kind == SJ_REMOVE || j->kind == SJ_IMAGE_SWEEP;
+	const struct looked_place *removal = j->kind == SJ_REMOVE ? store_place(e, j->place) : NULL;
 	uint64_t cookie = j->cookie;
 
 	j->phase = SJP_OVER;
@@ -294,6 +295,8 @@ static void over(struct sjob *j)
 		sjob_forget(j);
 		sjob_free(j);
 	}
+	if (removal != NULL)
+		place_removed(e, removal->path);
 	if (is_removal)
 		store_removed(e);
 	/* later: whoever walks the jobs has the next one in hand */
@@ -427,7 +430,11 @@ static size_t slots_of(struct engine *e, const char *place)
 /* Not yet: the place has no slot, or the same name is still being worked on. */
 static bool must_wait(const struct sjob *j)
 {
+	const struct item *it = j->kind <= SJ_EXPORT ? item_find(j->e, j->item) : NULL;
 	size_t n = 0;
+
+	if (it != NULL && place_is_held(j->e, it->kind, it->place, it->name))
+		return true;
 
 	for (const struct sjob *o = j->e->store->jobs; o != NULL; o = o->next) {
 		if (o == j || o->phase == SJP_OVER || strcmp(o->place, j->place) != 0)
@@ -461,6 +468,11 @@ static void begin_waiting(struct engine *e)
 static void begin_soon(void *arg)
 {
 	begin_waiting(arg);
+}
+
+void sjobs_go_on(struct engine *e)
+{
+	(void)loop_post(e->loop, begin_soon, e);
 }
 
 static int prepare_volume(struct sjob *j)
@@ -554,21 +566,21 @@ bool sjob_cancel(struct engine *e, uint64_t cookie)
 	return store_cancel(e, cookie);
 }
 
-void sjob_remove_later(struct engine *e, const char *place, const char *sub, const char *name, uint32_t item)
+int sjob_remove(struct engine *e, const char *place, const char *sub, const char *name, uint32_t item)
 {
 	static const struct engine_cred root = { .uid = 0 };
 	struct sjob *j = sjob_new(e, SJ_REMOVE, &root, 0);
 
 	if (j == NULL)
-		return; /* the next look finds it */
+		return -ENOMEM;
 	j->item = item;
 	j->stored = strcmp(sub, PLACE_LAYERS) == 0 ? STORED_LAYER : STORED_STORAGE;
 	j->place = strdup(place);
 	j->sub = strdup(sub);
 	j->name = strdup(name);
 	j->private = strdup("");
-	if (j->place == NULL || j->sub == NULL || j->name == NULL || j->private == NULL)
-		sjob_free(j);
-	else
-		(void)sjob_begin(j, NULL);
+	if (j->place != NULL && j->sub != NULL && j->name != NULL && j->private != NULL)
+		return sjob_begin(j, NULL);
+	sjob_free(j);
+	return -ENOMEM;
 }

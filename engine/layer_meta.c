@@ -23,145 +23,136 @@ static struct item *item_of(const struct file_call *c)
 
 /* ---- making ---- */
 
-static int make_dir(const struct engine *e, const struct item *it, const char *base, struct err *err)
+static void make_dir(struct place_op *op)
 {
-	autoclose int dir = place_open(it->place, PLACE_STORAGES, e->porto_gid, err);
+	autoclose int dir = place_open(op->place, PLACE_STORAGES, op->e->porto_gid, &op->err);
 	autofree char *private = NULL;
-	const char *text = it->private != NULL ? it->private : "";
 	int r;
 
-	if (dir < 0)
-		return dir;
-	if (asprintf(&private, "_private_%s", base) < 0) {
-		private = NULL;
-		return err_sys(err, ENOMEM, "meta-storage");
+	if (dir < 0) {
+		op->result = dir;
+		return;
 	}
-	r = file_replace(dir, private, text, strlen(text), 0600);
-	if (r < 0 || fchownat(dir, private, it->uid, it->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_sys(err, r < 0 ? -r : errno, "meta-storage %s", it->name);
-	if (mkdirat(dir, base, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "meta-storage %s", it->name);
-	return 0;
+	if (asprintf(&private, "_private_%s", op->base) < 0) {
+		private = NULL;
+		op->result = err_sys(&op->err, ENOMEM, "meta-storage");
+		return;
+	}
+	r = file_replace(dir, private, op->text, strlen(op->text), 0600);
+	if (r == 0 && fchownat(dir, private, op->uid, op->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r == 0 && mkdirat(dir, op->base, 0700) < 0 && errno != EEXIST)
+		r = -errno;
+	op->result = r < 0 ? err_sys(&op->err, -r, "meta-storage %s", op->base) : 0;
 }
 
-int meta_make(struct engine *e, struct item *it, struct err *err)
+static void made(struct place_op *op)
 {
-	autotext struct text dir = {}, base = {};
-	int r = stored_split(it->kind, it->name, &dir, &base, err);
+	struct item *it = op->it;
 
-	if (r == 0)
-		r = make_dir(e, it, text_str(&base), err);
-	if (r < 0)
-		return r;
+	if (it == NULL || it->gone)
+		return;
+	if (op->result == 0) {
+		it->unmade = false;
+		known_put(op->e, it); /* its record stays until it is seen there: it remembers the request */
+		return;
+	}
+	it->state = IS_EMPTY;
+	item_note_error(op->e, it, &op->err);
+	engine_note_error(op->e, &op->who, NULL, &op->err);
+}
+
+int meta_make(struct engine *e, struct item *it)
+{
+	struct place_op *op = place_op_new(e, it, make_dir, made);
+
+	if (op == NULL || (op->text = strdup(it->private != NULL ? it->private : "")) == NULL) {
+		if (op != NULL)
+			place_op_free(op);
+		return -ENOMEM;
+	}
+	op->uid = op->who.uid = it->uid;
+	op->gid = op->who.gid = it->gid;
 	it->state = IS_READY;
+	it->unmade = true;
 	it->used = (int64_t)(clock_wall() / 1000000000u);
 	e->store->changes++;
-	known_save(e); /* its record stays until it is seen there: it remembers the request */
+	place_op_begin(op);
 	return 0;
 }
 
-int meta_check_empty(const struct item *it, struct err *err)
+int meta_check_empty(const char *place, const char *dir, const char *base, struct err *err)
 {
-	autotext struct text dir = {}, base = {};
 	autofree char *path = NULL;
 	autostrv struct strv names = {};
 	autoclose int fd = -1;
 	bool empty = true;
-	int r = stored_split(it->kind, it->name, &dir, &base, err);
+	int r;
 
-	if (r == 0 && asprintf(&path, "%s/%s", text_str(&dir), text_str(&base)) < 0)
+	if (asprintf(&path, "%s/%s", dir, base) < 0)
 		path = NULL;
-	fd = path != NULL ? place_dir(it->place, path) : -ENOMEM;
+	fd = path != NULL ? place_dir(place, path) : -ENOMEM;
 	if (fd == -ENOENT)
 		return 0;
 	r = fd < 0 ? fd : dir_names(fd, &names);
 	if (r < 0)
-		return err_sys(err, -r, "meta-storage %s", it->name);
+		return err_sys(err, -r, "meta-storage %s", base);
 	for (size_t i = 0; i < names.n; i++)
 		empty &= names.p[i][0] == '.' || strncmp(names.p[i], "_private_", 9) == 0 || strncmp(names.p[i], "_remove_", 8) == 0;
 	if (empty)
 		dir_end_limits(fd);
-	return empty ? 0 : err_set(err, ERR_Busy, "meta-storage %s: there is something in it", it->name);
+	return empty ? 0 : err_set(err, ERR_Busy, "meta-storage %s: there is something in it", base);
 }
 
 /* ---- limits ---- */
 
-struct limiting {
-	struct engine *e;
-	struct engine_cred who;
-	uint32_t item;
-	uint64_t cookie;
-	char *place, *dir;
-	struct vol_limits limits;
-	struct vol_usage usage;
-	int result;
-	struct err err;
-};
-
-static void limiting_free(struct limiting *l)
+static void limit(struct place_op *op)
 {
-	free(l->place);
-	free(l->dir);
-	free(l);
+	autofree char *path = NULL;
+	autoclose int fd = -1;
+
+	if (asprintf(&path, "%s/%s", op->dir, op->base) < 0)
+		path = NULL;
+	fd = path != NULL ? place_dir(op->place, path) : -ENOMEM;
+	op->result = fd < 0 ? err_sys(&op->err, -fd, "meta-storage %s", op->base) :
+			      dir_set_limits(fd, op->limits.space_limit, op->limits.inode_limit, &op->err);
+	if (op->result == 0)
+		dir_get_limits(fd, &op->limits, &op->usage);
 }
 
-static void limit(void *arg)
+static void limited(struct place_op *op)
 {
-	struct limiting *l = arg;
-	autoclose int fd = place_dir(l->place, l->dir);
+	struct engine *e = op->e;
+	struct engine_node n = { .dir = DIR_META, .ct = op->it != NULL ? op->it->id : 0, .view = ENGINE_ROOT };
 
-	l->result = fd < 0 ? err_sys(&l->err, -fd, "%s/%s", l->place, l->dir) :
-			     dir_set_limits(fd, l->limits.space_limit, l->limits.inode_limit, &l->err);
-	if (l->result == 0)
-		dir_get_limits(fd, &l->limits, &l->usage);
-}
-
-static void limited(void *arg)
-{
-	struct limiting *l = arg;
-	struct engine *e = l->e;
-	struct engine_node n = { .dir = DIR_META, .ct = l->item, .view = ENGINE_ROOT };
-	struct item *it = item_find(e, l->item);
-
-	if (l->result < 0)
-		engine_note_error(e, &l->who, &n, &l->err);
-	if (l->result == 0 && it != NULL) {
-		it->limits = l->limits;
-		it->usage = l->usage;
-		e->store->changes++;
-		known_save(e);
+	if (op->result < 0)
+		engine_note_error(e, &op->who, &n, &op->err);
+	if (op->result == 0 && op->it != NULL) {
+		op->it->limits = op->limits;
+		op->it->usage = op->usage;
+		known_put(e, op->it);
 	}
-	if (l->cookie != 0)
-		e->events->done(e->events_arg, l->cookie, l->result, NULL, 0);
-	limiting_free(l);
+	if (op->cookie != 0)
+		e->events->done(e->events_arg, op->cookie, op->result, NULL, 0);
 }
 
 static int mwrite_limit(const struct file_call *c, const char *text)
 {
-	struct limiting *l = calloc(1, sizeof(*l));
-	autotext struct text dir = {}, base = {};
 	struct item *it = item_of(c);
+	struct place_op *op;
 	union value v = {};
-	int r = type_bytes.parse(text, &v);
 
-	if (l == NULL)
-		return err_sys(c->err, ENOMEM, "%s", c->row->name);
-	*l = (struct limiting){ .e = c->e, .who = *c->who, .item = it->id, .cookie = c->cookie, .limits = it->limits };
-	if (r < 0) {
-		limiting_free(l);
+	if (type_bytes.parse(text, &v) < 0)
 		return err_set(c->err, ERR_InvalidValue, "%s: '%.100s': expected %s", c->row->name, text, type_bytes.expected);
-	}
-	*(c->node->file == META_space_limit ? &l->limits.space_limit : &l->limits.inode_limit) = v.u;
-	r = stored_split(it->kind, it->name, &dir, &base, c->err);
-	l->place = strdup(it->place);
-	if (r == 0 && asprintf(&l->dir, "%s/%s", text_str(&dir), text_str(&base)) < 0)
-		l->dir = NULL;
-	if (r == 0)
-		r = l->place == NULL || l->dir == NULL ? -ENOMEM : loop_work(c->e->loop, limit, limited, l);
-	if (r == 0)
-		return ENGINE_PENDING;
-	limiting_free(l);
-	return err_sys(c->err, -r, "%s", c->row->name);
+	op = place_op_new(c->e, it, limit, limited);
+	if (op == NULL)
+		return err_sys(c->err, ENOMEM, "%s", c->row->name);
+	op->who = *c->who;
+	op->cookie = c->cookie;
+	op->limits = it->limits;
+	*(c->node->file == META_space_limit ? &op->limits.space_limit : &op->limits.inode_limit) = v.u;
+	place_op_begin(op);
+	return ENGINE_PENDING;
 }
 
 static int mread_number(const struct file_call *c, struct text *out)

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mounts.h"
 #include "base/proc.h"
 #include "engine/layer.h"
 #include "engine/limits.h"
@@ -219,6 +220,15 @@ static void drop_page(struct engine *e, const char *page, uint32_t id)
 		(void)unlinkat(e->store->jobs_fd, page, 0);
 }
 
+void sjobs_keep_ids(struct engine *e)
+{
+	autostrv struct strv names = {};
+
+	(void)dir_names(e->store->jobs_fd, &names);
+	for (size_t i = 0; i < names.n; i++)
+		e->store->next_job = MAX(e->store->next_job, (uint32_t)strtoul(names.p[i], NULL, 10) + 1);
+}
+
 int sjobs_restore(struct engine *e, struct err *err)
 {
 	autostrv struct strv names = {};
@@ -240,10 +250,32 @@ int sjobs_restore(struct engine *e, struct err *err)
 	return 0;
 }
 
+struct leaks {
+	const struct engine *e;
+	struct text *out;
+};
+
+/* What is to be removed and has something mounted in it: it would stay. */
+static bool list_mount(void *arg, const char *point)
+{
+	struct leaks *l = arg;
+
+	for (const struct looked_place *p = l->e->store->places; p != NULL; p = p->next) {
+		size_t len = p->real != NULL ? strlen(p->real) : 0;
+
+		if (len > 0 && strncmp(point, p->real, len) == 0 && strncmp(point + len, "/porto_", 7) == 0 &&
+		    strstr(point + len, "/_remove_") != NULL)
+			text_addf(l->out, "mount %s\n", point);
+	}
+	return false;
+}
+
 void store_list_leaks(struct engine *e, struct text *out)
 {
 	autostrv struct strv names = {};
+	struct leaks l = { e, out };
 
+	(void)mounts_each(list_mount, &l);
 	(void)dir_names(e->store->jobs_fd, &names);
 	for (size_t i = 0; i < names.n; i++) {
 		uint32_t id = (uint32_t)strtoul(names.p[i], NULL, 10);

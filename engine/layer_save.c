@@ -96,7 +96,7 @@ static int load_item(struct engine *e, struct loading *l, struct item **ret)
 	int r;
 
 	/* one that is in its place: the removal had only begun, or the import had only just ended */
-	if (it != NULL && l->gone && !l->renamed)
+	if (it != NULL && l->gone && !l->renamed && !it->reserved)
 		item_free(e, it);
 	else if (it != NULL && !l->gone)
 		return -EEXIST;
@@ -123,7 +123,6 @@ static void load_record(struct engine *e, const char *file)
 	struct loading l = {};
 	autotext struct text text = {};
 	struct item *it = NULL;
-	struct err err = {};
 	size_t line;
 	int r = file_read(e->store->items_fd, file, RECORD_READ_MAX, &text);
 
@@ -139,10 +138,10 @@ static void load_record(struct engine *e, const char *file)
 		item_set_id(e, it, (uint32_t)strtoul(file, NULL, 10));
 		if (it->unique != 0 && !e->conf->fresh)
 			(void)save_replay_add(e, it->unique, it->id, it->unique_result);
-		if (it->kind == STORED_META && !it->gone && meta_make(e, it, &err) < 0)
-			log_warning("meta-storage %s in %s: %s", it->name, it->place, err.text);
-		if (it->gone && item_finish_removal(e, it, &err) < 0)
-			log_warning("%s in %s is not removed: %s", it->name, it->place, err.text);
+		if (it->kind == STORED_META && !it->gone && meta_make(e, it) < 0)
+			log_warning("meta-storage %s in %s: no memory", it->name, it->place);
+		if (it->gone)
+			item_finish_removal(e, it);
 	}
 	free(l.place);
 	free(l.name);
@@ -156,25 +155,69 @@ static void load_record(struct engine *e, const char *file)
 
 #define KNOWN "known"
 #define KNOWN_MAX (64u << 20)
+#define KNOWN_ADDED 1000u /* changes at least before it is written anew */
+
+static void known_format(const struct item *it, struct text *out)
+{
+	text_addf(out, ".item = %d %u %u %lld %llu %llu %llu %llu %llu\n", it->kind, (unsigned)it->uid, (unsigned)it->gid,
+		  (long long)it->used, (unsigned long long)it->size, (unsigned long long)it->limits.space_limit,
+		  (unsigned long long)it->limits.inode_limit, (unsigned long long)it->usage.space_used,
+		  (unsigned long long)it->usage.inode_used);
+	spec_line_format(out, ".place", it->place);
+	if (it->private != NULL && it->private[0] != '\0')
+		spec_line_format(out, ".private", it->private);
+}
+
+static bool is_in_place(const struct item *it)
+{
+	return !it->gone && !it->unmade && (it->state == IS_READY || (it->state == IS_IMPORTING && !it->reserved));
+}
 
 void known_save(struct engine *e)
 {
 	autotext struct text out = {};
+	struct store *s = e->store;
 
-	for (const struct item *it = e->store->items; it != NULL; it = it->next) {
-		if (it->gone || it->state != IS_READY)
+	cleanup_close(&s->known_fd);
+	for (const struct item *it = s->items; it != NULL; it = it->next) {
+		if (!is_in_place(it))
 			continue;
-		text_addf(&out, ".item = %d %u %u %lld %llu %llu %llu %llu %llu\n", it->kind, (unsigned)it->uid, (unsigned)it->gid,
-			  (long long)it->used, (unsigned long long)it->size, (unsigned long long)it->limits.space_limit,
-			  (unsigned long long)it->limits.inode_limit, (unsigned long long)it->usage.space_used,
-			  (unsigned long long)it->usage.inode_used);
-		spec_line_format(&out, ".place", it->place);
-		if (it->private != NULL && it->private[0] != '\0')
-			spec_line_format(&out, ".private", it->private);
+		known_format(it, &out);
 		spec_line_format(&out, ".name", it->name); /* the last of them */
 	}
-	if (text_ok(&out) == 0 && file_replace(e->store->items_fd, KNOWN, text_str(&out), out.len, 0600) < 0)
+	if (text_ok(&out) < 0 || file_replace(s->items_fd, KNOWN, text_str(&out), out.len, 0600) < 0) {
 		log_debug("the list of layers is not saved");
+		return;
+	}
+	s->known_fd = openat(s->items_fd, KNOWN, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+	s->known_added = 0;
+}
+
+/* In one write; when it doesn't get there whole, the file is written anew. */
+static void known_add(struct engine *e, const struct item *it, const char *last)
+{
+	autotext struct text out = {};
+	struct store *s = e->store;
+
+	known_format(it, &out);
+	spec_line_format(&out, last, it->name);
+	if (s->known_fd < 0 || s->known_added >= MAX(s->item_count, KNOWN_ADDED) || text_ok(&out) < 0 ||
+	    write(s->known_fd, out.p, out.len) != (ssize_t)out.len) {
+		known_save(e);
+		return;
+	}
+	s->known_added++;
+}
+
+void known_put(struct engine *e, const struct item *it)
+{
+	if (is_in_place(it))
+		known_add(e, it, ".name");
+}
+
+void known_drop(struct engine *e, const struct item *it)
+{
+	known_add(e, it, ".drop");
 }
 
 struct known {
@@ -185,12 +228,15 @@ struct known {
 	char *place, *private;
 };
 
-static void known_item(struct known *k, const char *name)
+/* The last word about it counts. */
+static void known_item(struct known *k, const char *name, bool is_there)
 {
 	enum stored kind = (enum stored)MIN(k->kind, (unsigned)STORED_META);
-	struct item *it;
+	struct item *it = k->place != NULL ? item_find_name(k->e, kind, k->place, name) : NULL;
 
-	if (k->place == NULL || item_find_name(k->e, kind, k->place, name) != NULL || item_new(k->e, kind, k->place, name, &it) < 0)
+	if (it != NULL && !is_there)
+		item_free(k->e, it);
+	if (k->place == NULL || !is_there || (it == NULL && item_new(k->e, kind, k->place, name, &it) < 0))
 		return;
 	it->state = IS_READY;
 	it->uid = k->uid;
@@ -199,6 +245,7 @@ static void known_item(struct known *k, const char *name)
 	it->size = k->size;
 	it->limits = (struct vol_limits){ .space_limit = k->limits[0], .inode_limit = k->limits[1] };
 	it->usage = (struct vol_usage){ .space_used = k->used_of[0], .inode_used = k->used_of[1] };
+	free(it->private);
 	it->private = TAKE_PTR(k->private);
 }
 
@@ -217,7 +264,9 @@ static int known_line(void *arg, const char *name, const char *value, size_t lin
 		free(k->private);
 		k->private = NULL;
 	} else if (strcmp(name, ".name") == 0) {
-		known_item(k, value);
+		known_item(k, value, true);
+	} else if (strcmp(name, ".drop") == 0) {
+		known_item(k, value, false);
 	}
 	return 0;
 }

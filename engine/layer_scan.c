@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -41,7 +42,7 @@ struct junk {
 };
 
 struct look {
-	char *place;
+	char *place, *real;
 	int lock;             /* on its porto_volumes; -1: not held */
 	uint64_t stamp;       /* of its directories at the last look; 0: look whatever it is */
 	uint64_t changes;     /* of the store when this look began */
@@ -78,6 +79,7 @@ static void look_free(struct look *l)
 	}
 	image_records_done(&l->images);
 	free(l->place);
+	free(l->real);
 	free(l->ids);
 	free(l);
 }
@@ -293,11 +295,23 @@ static uint64_t stamp_of(const char *place)
 	return h | 1;
 }
 
+static char *real_path(const char *place)
+{
+	autoclose int fd = place_dir(place, ".");
+	char link[32], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = fd >= 0 ? readlink(link, path, sizeof(path)) : -1;
+	return n > 0 ? strndup(path, (size_t)n) : NULL;
+}
+
 static void look(void *arg)
 {
 	struct look *l = arg;
 	uint64_t stamp = stamp_of(l->place);
 
+	l->real = real_path(l->place);
 	l->same = stamp == l->stamp;
 	l->stamp = stamp;
 	if (l->same)
@@ -323,12 +337,16 @@ static void take_over_one(struct engine *e, const struct look *l, const struct f
 {
 	struct item *it = item_find_name(e, f->kind, l->place, f->name);
 
+	/* what is about to leave is not there any more, what is about to be written not yet */
+	if ((it != NULL && it->queued > 0) || place_is_held(e, f->kind, l->place, f->name))
+		return;
 	if (it == NULL && item_new(e, f->kind, l->place, f->name, &it) < 0)
 		return;
 	it->seen = true;
 	if (sjob_of_item(e, it->id) != NULL)
 		return;
 	it->state = IS_READY;
+	it->unmade = false;
 	it->uid = f->uid;
 	it->gid = f->gid;
 	it->used = f->used;
@@ -342,7 +360,7 @@ static void take_over_one(struct engine *e, const struct look *l, const struct f
 static void take_over(struct engine *e, const struct look *l)
 {
 	for (struct item *it = e->store->items; it != NULL; it = it->next)
-		it->seen = strcmp(it->place, l->place) != 0 || it->reserved || it->gone ||
+		it->seen = strcmp(it->place, l->place) != 0 || it->reserved || it->gone || it->queued > 0 ||
 			   sjob_of_item(e, it->id) != NULL;
 	for (const struct found *f = l->found; f != NULL; f = f->next)
 		take_over_one(e, l, f);
@@ -353,7 +371,7 @@ static void take_over(struct engine *e, const struct look *l)
 	}
 	known_save(e);
 	for (struct item *it = e->store->items; it != NULL; it = it->next)
-		if (it->reserved && it->state == IS_READY)
+		if (it->reserved && it->state == IS_READY && !it->unmade && strcmp(it->place, l->place) == 0)
 			item_forget(e, it);
 }
 
@@ -369,25 +387,30 @@ static void remove_weak(struct engine *e)
 	}
 }
 
+static bool is_wanted(struct engine *e, const struct look *l, const struct junk *j)
+{
+	const char *of = strchrnul(j->doomed + 1, '_');
+
+	/* a volume that was made meanwhile; _import_NAME of a job that has begun */
+	if (strcmp(j->sub, PLACE_VOLUMES) == 0 && vol_find(e, (uint32_t)strtoul(j->doomed, NULL, 10)) != NULL)
+		return true;
+	return *of == '_' && sjob_works_on(e, l->place, of + 1);
+}
+
 static void remove_junk(struct engine *e, const struct look *l)
 {
-	for (const struct junk *j = l->junk; j != NULL; j = j->next) {
-		autofree char *to = NULL;
-		autoclose int dir = j->doomed != NULL ? place_dir(l->place, j->sub) : -1;
-		const char *of = j->doomed != NULL ? strchrnul(j->doomed + 1, '_') : "";
+	const struct looked_place *p = store_place(e, l->place);
+	const char **names = NULL;
+	size_t n;
 
-		/* a volume that was made meanwhile; _import_NAME of a job that has begun */
-		if (j->doomed != NULL && strcmp(j->sub, PLACE_VOLUMES) == 0 && vol_find(e, (uint32_t)strtoul(j->doomed, NULL, 10)) != NULL)
-			continue;
-		if (j->doomed != NULL && *of == '_' && sjob_works_on(e, l->place, of + 1))
-			continue;
-		if (asprintf(&to, "_remove_%s", j->name) < 0)
-			to = NULL;
-		if (to == NULL || (j->doomed != NULL && renameat(dir, j->doomed, dir, to) < 0))
-			continue;
-		if (!sjob_works_on(e, l->place, j->name))
-			sjob_remove_later(e, l->place, j->sub, j->name, 0);
-	}
+	if (place_removals(p, &names, &n) < 0)
+		return; /* the next look finds it again */
+	for (const struct junk *j = l->junk; j != NULL; j = j->next)
+		if (j->doomed != NULL && !is_wanted(e, l, j))
+			place_doom(e, l->place, j->sub, j->doomed, j->name);
+		else if (j->doomed == NULL && !place_removes(names, n, j->name) && !sjob_works_on(e, l->place, j->name))
+			place_remove_later(e, l->place, j->sub, j->name, 0);
+	free(names);
 }
 
 /* Those who wait for a cleanup are answered when what it has found is gone too. */
@@ -397,6 +420,9 @@ static void answer_cleanups(struct engine *e)
 
 	if (s->looking > 0)
 		return;
+	for (const struct looked_place *p = s->places; p != NULL; p = p->next)
+		if (!place_is_idle(p))
+			return;
 	for (const struct sjob *j = s->jobs; j != NULL; j = j->next)
 		if (j->kind == SJ_REMOVE || j->kind == SJ_IMAGE_SWEEP)
 			return;
@@ -425,11 +451,12 @@ static void again(void *arg)
 
 static void look_later(struct engine *e, uint64_t after)
 {
+	loop_cancel(e->loop, &e->store->timer);
 	e->store->timer = (struct loop_timer){ .fn = again, .arg = e };
 	(void)loop_after(e->loop, &e->store->timer, after);
 }
 
-static struct looked_place *place_of(struct engine *e, const char *path)
+struct looked_place *store_place(struct engine *e, const char *path)
 {
 	struct looked_place *p = e->store->places;
 
@@ -443,9 +470,11 @@ static void looked(void *arg)
 	struct look *l = arg;
 	struct engine *e = l->e;
 	struct store *s = e->store;
-	struct looked_place *p = place_of(e, l->place);
+	struct looked_place *p = store_place(e, l->place);
 	bool fresh = l->changes == s->changes;
 
+	free(p->real);
+	p->real = TAKE_PTR(l->real);
 	p->lock = l->lock;
 	p->stamp = fresh ? l->stamp : 0;
 	/* what was made or removed meanwhile was seen by half */
@@ -462,11 +491,12 @@ static void looked(void *arg)
 	remove_junk(e, l);
 	look_free(l);
 	s->again |= !fresh;
-	if (--s->looking > 0)
-		return;
-	for (const struct file_waiter *w = s->cleanups; w != NULL; w = w->next)
+	p->looking = false;
+	s->looking--;
+	for (const struct file_waiter *w = s->cleanups; s->looking == 0 && w != NULL; w = w->next)
 		s->again |= !w->begun;
-	look_later(e, s->again ? LOOK_AGAIN : LOOK_EVERY);
+	if (s->again)
+		look_later(e, LOOK_AGAIN);
 	s->again = false;
 	answer_cleanups(e);
 }
@@ -500,6 +530,7 @@ static int look_at(struct engine *e, struct looked_place *p, bool thorough)
 		look_free(l);
 	else
 		e->store->looking++;
+	p->looking = r == 0;
 	return r;
 }
 
@@ -516,16 +547,14 @@ int store_look(struct engine *e, uint64_t cookie)
 		*w = (struct file_waiter){ .next = s->cleanups, .cookie = cookie };
 		s->cleanups = w;
 	}
-	if (s->looking > 0)
-		return ENGINE_PENDING;
-	loop_cancel(e->loop, &s->timer);
+	/* of one that does not answer nothing is to be heard, but of the others */
 	thorough = s->cleanups != NULL || s->looks++ % THOROUGH == 0;
-	for (w = s->cleanups; w != NULL; w = w->next)
+	for (w = s->looking == 0 ? s->cleanups : NULL; w != NULL; w = w->next)
 		w->begun = true;
 	for (struct looked_place *p = s->places; p != NULL; p = p->next)
-		(void)look_at(e, p, thorough);
-	if (s->looking == 0)
-		look_later(e, LOOK_EVERY); /* no memory, or nothing to look at; the next one answers */
+		if (!p->looking)
+			(void)look_at(e, p, thorough);
+	look_later(e, LOOK_EVERY);
 	return ENGINE_PENDING;
 }
 
@@ -544,7 +573,7 @@ bool store_cancel(struct engine *e, uint64_t cookie)
 
 int store_add_place(struct engine *e, const char *path)
 {
-	struct looked_place *p = place_of(e, path);
+	struct looked_place *p = store_place(e, path);
 
 	if (p != NULL)
 		return 0;
@@ -554,6 +583,7 @@ int store_add_place(struct engine *e, const char *path)
 		return -ENOMEM;
 	}
 	p->lock = -1;
+	p->e = e;
 	p->next = e->store->places;
 	e->store->places = p;
 	return 1;

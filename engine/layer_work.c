@@ -225,6 +225,16 @@ static int check_new(struct sjob *j, int dir)
 	return err_set(&j->err, j->stored == STORED_LAYER ? ERR_LayerAlreadyExists : ERR_VolumeAlreadyExists, "%s: it is there already", j->name);
 }
 
+static int unmount_remains(struct sjob *j, int dir)
+{
+	char name[300];
+	int r;
+
+	snprintf(name, sizeof(name), "_remove_%.250s", j->name);
+	r = tree_unmount_below(dir, name);
+	return r < 0 ? err_sys(&j->err, -r, "unmounting %s/%s/%s", j->place, j->sub, name) : 0;
+}
+
 /* ---- the process ---- */
 
 static int open_page(struct sjob *j)
@@ -358,6 +368,9 @@ void sjob_prepare(void *arg)
 		dir = open_place(j);
 		j->result = MIN(dir, 0);
 	}
+	/* what a sweep has found; something that was removed by its name is found by one if it could not be removed */
+	if (j->result == 0 && j->kind == SJ_REMOVE && j->item == 0)
+		j->result = unmount_remains(j, dir);
 	if (j->result == 0)
 		j->result = check_new(j, dir);
 	if (j->result == 0)

@@ -108,6 +108,7 @@ struct vop {
 	/* tune */
 	struct vol_limits limits;
 	uint64_t tuned;                /* rows that were not set before */
+	bool waits;                    /* for a name of its place: vop_builds_go_on */
 	bool limits_checked;           /* there is a guarantee to be checked against those of others */
 	struct vol_limits others;
 	/* for the thread */
@@ -213,6 +214,7 @@ void vop_note_result(const struct vop *op, int result);
 /* ---- vol_build.c, vol_links.c, vol_destroy.c: each begins an operation whose turn has come ---- */
 
 void vop_build(struct vol *v, struct vop *op);
+void vop_builds_go_on(struct engine *e); /* those that waited for names of their place */
 void vop_adopt(struct vol *v, struct vop *op);
 void vop_destroy(struct vol *v, struct vop *op);
 void vop_tune(struct vol *v, struct vop *op);

@@ -313,13 +313,40 @@ static void planned(void *arg)
 		fail(v, op);
 }
 
+/* A name of its place has still to get there, or to leave: of one that was removed nothing must be built any more. */
+static bool must_wait(const struct vop *op)
+{
+	const char *storage = op->plan.storage, *place = op->plan.place;
+
+	if (storage[0] != '\0' && storage[0] != '/' && place_is_held(op->e, STORED_STORAGE, place, storage))
+		return true;
+	for (size_t i = 0; i < op->plan.layers.n; i++)
+		if (op->plan.layers.p[i][0] != '/' && place_is_held(op->e, STORED_LAYER, place, op->plan.layers.p[i]))
+			return true;
+	return false;
+}
+
 static void begin(struct vol *v, struct vop *op)
 {
 	op->result = gather(v, op);
+	op->waits = op->result == 0 && must_wait(op);
+	if (op->waits)
+		return; /* vop_builds_go_on */
 	if (op->result == 0)
 		op->result = gather_links(v, op);
 	if (op->result < 0 || !vop_work(op, plan, planned))
 		fail(v, op);
+}
+
+void vop_builds_go_on(struct engine *e)
+{
+	for (struct vol *v = e->vols, *next; v != NULL; v = next) {
+		struct vop *op = v->ops;
+
+		next = v->next;
+		if (op != NULL && op->waits)
+			begin(v, op);
+	}
 }
 
 /* The last worker had begun: what there is of it goes first. */

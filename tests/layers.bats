@@ -34,6 +34,19 @@ teardown() {
 	wait_for '! pgrep -f "^$PORTO_BUILD/porto-store.*$TEST_DIR"'
 }
 
+# hang_on DIRECTORY: from now on who looks into it waits. hang_end DIRECTORY: it is as before.
+hang_on() {
+	"$PORTO_BUILD/hang" "$1" 3>&- &
+	HANG=$!
+	wait_for "grep -q ' $1 fuse.hang ' /proc/self/mounts"
+}
+
+hang_end() {
+	kill "$HANG"
+	wait "$HANG" || :
+	umount -l "$1"
+}
+
 umount_small() {
 	wait_for '[ -z "$(ls -A "$TEST_DIR/small/porto_layers" "$TEST_DIR/small/porto_storage" 2>/dev/null | grep -v : | grep -v _meta_)" ]'
 	wait_for 'umount "$TEST_DIR/small"'
@@ -62,7 +75,7 @@ same() {
 	[ "$(ls -A "$T")" = out.tar.zst ]
 	rmdir "$L/a"
 	[ ! -e "$L/a" ]
-	[ ! -e "$PLACE/porto_layers/a" ]
+	wait_for '[ ! -e "$PLACE/porto_layers/a" ]'
 }
 
 @test "import: every format is found by its first bytes, and a name for it is taken too" {
@@ -290,7 +303,7 @@ memory_of() {
 	vol_destroy "$VOL"
 	[ "$(<"$PLACE/porto_storage/s/new")" = new ]
 	as daemon rmdir "$S/s"
-	[ ! -e "$PLACE/porto_storage/s" ]
+	wait_for '[ ! -e "$PLACE/porto_storage/s" ]'
 	vol_build storage=t backend=plain
 	prop_is .storages/t state ready
 	want_error Busy rmdir "$S/t"
@@ -525,4 +538,87 @@ memory_of() {
 	put ".volumes/$VOL/export" "$T/all.tar"
 	tar tf "$T/all.tar" | grep -qx ./all
 	vol_destroy "$VOL"
+}
+
+@test "a place that does not answer holds up nobody but those who need it, also when the worker begins anew" {
+	local dir=$TEST_DIR/dead at=${TEST_DIR//\//%}%dead%% S=$PORTO_ROOT/.storages name
+	mkdir "$dir"
+	for name in a b c; do layer_new "$at$name" "$TEST_DIR/tree.tar"; done
+	hang_on "$dir"
+	echo text >"$L/${at}a/private"
+	chown daemon "$L/${at}a"
+	prop_is ".layers/${at}a" private text
+	rmdir "$L/${at}b"
+	[ ! -e "$L/${at}b" ]
+	mkdir "$S/${at}m%" "$L/${at}d"
+	put ".layers/${at}d/import" "$TEST_DIR/tree.tar" 2>/dev/null & local import=$!
+	put "$(printf '.storages/%sm%%/space_limit' "$at")" 1G 2>/dev/null & local limit=$!
+	echo "$dir" >"$PORTO_ROOT/.volumes/cleanup" 2>/dev/null & local cleanup=$!
+	sleep 1
+	for name in 1 2; do
+		timeout 5 cat "$PORTO_ROOT/.porto/version" "$L/list" "$PORTO_ROOT/.porto/leaks" >/dev/null
+		layer_new "x$name" "$TEST_DIR/tree.tar"
+		rmdir "$L/x$name"
+		wait_for '[ -z "$(ls "$PLACE/porto_layers")" ]'
+		[ "$name" = 2 ] || kill_worker
+	done
+	prop_is ".layers/${at}a" private text
+	kill -0 "$import" "$limit" "$cleanup"
+	hang_end "$dir"
+	wait "$import" "$limit" "$cleanup" || :
+	wait_for '[ "$(prop ".layers/${at}a" state)" = ready ]'
+	for name in "$L/$at"* "$S/$at"*; do rmdir "$name"; done
+	wait_for '[ -z "$(find "$dir" -mindepth 2 ! -name .porto)" ]'
+	rm -r "$dir"
+}
+
+@test "a layer that is made anew right behind the removal of the old one is the new one" {
+	local i
+	for i in {1..20}; do
+		layer_new a "$TEST_DIR/tree.tar"
+		rmdir "$L/a"
+		[ "$i" != 10 ] || kill_worker
+	done
+	layer_new a "$TEST_DIR/tree.tar"
+	vol_build layers=a
+	vol_destroy "$VOL"
+	rmdir "$L/a"
+	want_error LayerNotFound vol_build layers=a
+}
+
+@test "a thousand empty layers are removed by no process each, and none comes back" {
+	local dir i before after
+	mkdir -p "$PLACE/porto_layers"
+	for i in {1..1000}; do mkdir "$PLACE/porto_layers/e$i"; done
+	wait_for '[ "$(find "$L" -mindepth 1 -maxdepth 1 -name "e*" | wc -l)" = 1000 ]'
+	read -r _ before < <(grep '^processes' /proc/stat)
+	for dir in "$L"/e*; do echo "$dir"; done | xargs -n 500 rmdir
+	wait_for '[ -z "$(ls -A "$PLACE/porto_layers")" ]'
+	read -r _ after < <(grep '^processes' /proc/stat)
+	[ $((after - before)) -lt 700 ]
+	[ "$(ls "$STATE_DIR/jobs" | wc -l)" = 0 ]
+	kill_worker
+	[ "$(find "$L" -mindepth 1 -maxdepth 1 -name 'e*' | wc -l)" = 0 ]
+}
+
+@test "a link named like a meta-storage is not followed" {
+	local S=$PORTO_ROOT/.storages
+	mkdir -p "$PLACE/porto_storage" "$T/elsewhere/_layer_l"
+	ln -s "$T/elsewhere" "$PLACE/porto_storage/_meta_m"
+	want_errno ELOOP vol_build storage=m/a
+	want_error LayerNotFound vol_build layers=m/l
+	[ "$(ls -A "$T/elsewhere")" = _layer_l ]
+	rm "$PLACE/porto_storage/_meta_m"
+}
+
+@test "what is mounted in something that is to be removed is named as a leak and unmounted" {
+	mkdir -p "$PLACE/porto_layers/_remove_x/in/there" "$T/precious/deep"
+	touch "$T/precious/file"
+	mount --bind "$T/precious" "$PLACE/porto_layers/_remove_x/in/there"
+	mount -t tmpfs none "$PLACE/porto_layers/_remove_x/in/there/deep"
+	wait_for 'grep -q "^mount $PLACE/porto_layers/_remove_x/in/there" "$PORTO_ROOT/.porto/leaks" || [ ! -e "$PLACE/porto_layers/_remove_x" ]'
+	echo >"$PORTO_ROOT/.volumes/cleanup"
+	[ ! -e "$PLACE/porto_layers/_remove_x" ]
+	run ! grep "$PLACE/porto_layers" /proc/self/mounts
+	[ -e "$T/precious/file" ]
 }
