@@ -8,7 +8,8 @@
 #include "base/proc.h"
 
 #define ROUND_EVENTS 64
-#define WORK_THREADS 12
+#define WORK_THREADS 16
+#define GROUP_THREADS 8 /* of one group */
 
 /* The place of a timer in the heap. Its due stands here as well: comparing touches one array only. */
 struct heap_entry {
@@ -30,6 +31,7 @@ struct task {
 	void (*work)(void *arg);
 	void (*fn)(void *arg);
 	void *arg;
+	uint64_t group; /* of work; 0: none */
 };
 
 struct queue {
@@ -50,6 +52,7 @@ struct loop {
 	struct queue posted;
 	struct queue work;
 	unsigned threads;
+	uint64_t busy[WORK_THREADS]; /* groups that are worked for, once for each thread; 0: nobody */
 	bool dead; /* loop_free was called, the last thread frees */
 };
 
@@ -351,6 +354,43 @@ int loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 	return 0;
 }
 
+static unsigned group_threads(const struct loop *l, uint64_t group)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; group && i < ARRAY_LEN(l->busy); i++)
+		n += l->busy[i] == group;
+	return n;
+}
+
+static void group_replace(struct loop *l, uint64_t from, uint64_t to)
+{
+	for (size_t i = 0; from != to && i < ARRAY_LEN(l->busy); i++)
+		if (l->busy[i] == from) {
+			l->busy[i] = to;
+			return;
+		}
+}
+
+/* The first of a group that has threads left; the others' threads come for theirs when they are done. */
+static struct task *work_take(struct loop *l)
+{
+	struct queue *q = &l->work;
+
+	for (struct task **at = &q->head; *at; at = &(*at)->next) {
+		struct task *t = *at;
+		if (group_threads(l, t->group) >= GROUP_THREADS)
+			continue;
+		*at = t->next;
+		if (!t->next)
+			q->tail = at;
+		q->n--;
+		group_replace(l, 0, t->group);
+		return t;
+	}
+	return NULL;
+}
+
 static void *work_thread(void *arg)
 {
 	struct loop *l = arg;
@@ -358,10 +398,11 @@ static void *work_thread(void *arg)
 	bool is_last;
 
 	pthread_mutex_lock(&l->lock);
-	while (!l->dead && (t = queue_take(&l->work))) {
+	while (!l->dead && (t = work_take(l))) {
 		pthread_mutex_unlock(&l->lock);
 		t->work(t->arg);
 		pthread_mutex_lock(&l->lock);
+		group_replace(l, t->group, 0);
 		/* The same piece of memory carries the answer: it can't be lost for want of memory. */
 		post(l, t);
 	}
@@ -394,12 +435,17 @@ static int start_thread(struct loop *l)
 
 int loop_work(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg)
 {
+	return loop_work_for(l, 0, work, done, arg);
+}
+
+int loop_work_for(struct loop *l, uint64_t group, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
 	struct task *t = malloc(sizeof(*t));
 	int r = 0;
 
 	if (!t)
 		return -ENOMEM;
-	*t = (struct task){ .work = work, .fn = done, .arg = arg };
+	*t = (struct task){ .work = work, .fn = done, .arg = arg, .group = group };
 	pthread_mutex_lock(&l->lock);
 	if (l->threads < WORK_THREADS) {
 		r = start_thread(l);

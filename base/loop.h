@@ -45,6 +45,12 @@ int loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 /* Runs work(arg) in a thread of its own (at most a handful at once, more wait in order), then done(arg) in the loop. */
 int loop_work(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
+/*
+ * The same, for one of many that may all wait for the same thing, a file system that does not answer, say: of a group (a number of the
+ * caller's, not 0) half of the threads at most are taken.
+ */
+int loop_work_for(struct loop *l, uint64_t group, void (*work)(void *arg), void (*done)(void *arg), void *arg);
+
 int loop_run(struct loop *l);  /* until loop_stop; 0 or -errno of epoll_wait */
 void loop_stop(struct loop *l);
 int loop_once(struct loop *l, int timeout_ms); /* one round; -1 waits */

@@ -342,7 +342,7 @@ static void settled(void *arg)
 static void end(struct sjob *j)
 {
 	j->phase = SJP_ENDING;
-	if (loop_work(j->e->loop, sjob_settle, settled, j) < 0) {
+	if (loop_work_for(j->e->loop, place_group(j->place), sjob_settle, settled, j) < 0) {
 		j->result = err_sys(&j->err, ENOMEM, "%s", j->name);
 		over(j);
 	}
@@ -456,7 +456,7 @@ static void begin_waiting(struct engine *e)
 			continue;
 		j->phase = SJP_PREPARING;
 		j->result = sjob_set_memory(j);
-		if (j->result == 0 && loop_work(e->loop, sjob_prepare, prepared, j) == 0)
+		if (j->result == 0 && loop_work_for(e->loop, place_group(j->place), sjob_prepare, prepared, j) == 0)
 			continue;
 		if (j->result == 0)
 			j->result = err_sys(&j->err, ENOMEM, "%s", j->name);

@@ -80,7 +80,7 @@ static void begin(struct looked_place *p)
 	if (p->running != NULL || p->ops == NULL)
 		return;
 	p->running = p->ops;
-	if (loop_work(p->e->loop, work_all, all_done, p) < 0) {
+	if (loop_work_for(p->e->loop, place_group(p->path), work_all, all_done, p) < 0) {
 		p->running = NULL;
 		return;
 	}

@@ -525,7 +525,7 @@ static int look_at(struct engine *e, struct looked_place *p, bool thorough)
 	l->place = strdup(p->path);
 	r = l->place == NULL ? -ENOMEM : note_volumes(e, l);
 	if (r == 0)
-		r = loop_work(e->loop, look, looked, l);
+		r = loop_work_for(e->loop, place_group(l->place), look, looked, l);
 	if (r < 0)
 		look_free(l);
 	else

@@ -167,6 +167,15 @@ bool place_may_pass_on(const struct ct *home, const char *entry)
 
 /* ---- its directories ---- */
 
+uint64_t place_group(const char *place)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (; place != NULL && *place != '\0'; place++)
+		h = (h ^ (unsigned char)*place) * UINT64_C(1099511628211);
+	return place != NULL ? h | 1 : 0;
+}
+
 #define OWNER ".porto" /* in porto_volumes: the state directory of the daemon whose volumes are in it */
 
 static const char *trusted, *state_dir;

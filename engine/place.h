@@ -29,6 +29,9 @@ int place_check_user(const struct ct *home, uid_t uid, const char *place, struct
 bool place_may_pass_on(const struct ct *home, const char *entry);
 void place_policy(const struct ct *ct, struct text *out); /* the one in force */
 
+/* For loop_work_for: what may wait for this place. NULL: none. */
+uint64_t place_group(const char *place);
+
 /*
  * The configured one: on the way to it, and to no other, there may be symbolic links. state_dir tells our volumes in a place from
  * another daemon's. Both borrowed.

@@ -227,7 +227,7 @@ void vop_note_result(const struct vop *op, int result)
 
 bool vop_work(struct vop *op, void (*work)(void *op), void (*done)(void *op))
 {
-	int r = loop_work(op->e->loop, work, done, op);
+	int r = loop_work_for(op->e->loop, place_group(op->plan.place), work, done, op);
 
 	if (r < 0)
 		op->result = err_sys(&op->err, -r, "volume %u", (unsigned)op->vol);

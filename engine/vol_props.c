@@ -9,6 +9,7 @@
 #include "engine/cred.h"
 #include "engine/layer.h"
 #include "engine/limits.h"
+#include "engine/place.h"
 #include "engine/vol.h"
 
 #define USAGE_AGE UINT64_C(60000000000) /* spec 2: refreshed each minute */
@@ -235,7 +236,7 @@ void vol_usage_refresh(struct vol *v)
 	if (op == NULL)
 		return;
 	op->usage = calloc(1, sizeof(struct vol_usage));
-	if (op->usage == NULL || vop_prepare(v, op) < 0 || loop_work(v->e->loop, usage_work, usage_done, op) < 0) {
+	if (op->usage == NULL || vop_prepare(v, op) < 0 || loop_work_for(v->e->loop, place_group(op->plan.place), usage_work, usage_done, op) < 0) {
 		free(op->usage);
 		vop_free(op);
 		return;

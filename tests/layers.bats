@@ -554,10 +554,17 @@ memory_of() {
 	put ".layers/${at}d/import" "$TEST_DIR/tree.tar" 2>/dev/null & local import=$!
 	put "$(printf '.storages/%sm%%/space_limit' "$at")" 1G 2>/dev/null & local limit=$!
 	echo "$dir" >"$PORTO_ROOT/.volumes/cleanup" 2>/dev/null & local cleanup=$!
+	local builds=()
+	for name in {1..20}; do
+		vol_new "place=$dir"
+		put ".volumes/$VOL/state" build 2>/dev/null & builds+=($!)
+	done
 	sleep 1
 	for name in 1 2; do
 		timeout 5 cat "$PORTO_ROOT/.porto/version" "$L/list" "$PORTO_ROOT/.porto/leaks" >/dev/null
 		layer_new "x$name" "$TEST_DIR/tree.tar"
+		vol_build "layers=x$name"
+		vol_destroy "$VOL"
 		rmdir "$L/x$name"
 		wait_for '[ -z "$(ls "$PLACE/porto_layers")" ]'
 		[ "$name" = 2 ] || kill_worker
@@ -565,7 +572,8 @@ memory_of() {
 	prop_is ".layers/${at}a" private text
 	kill -0 "$import" "$limit" "$cleanup"
 	hang_end "$dir"
-	wait "$import" "$limit" "$cleanup" || :
+	wait "$import" "$limit" "$cleanup" "${builds[@]}" || :
+	vols_destroy
 	wait_for '[ "$(prop ".layers/${at}a" state)" = ready ]'
 	for name in "$L/$at"* "$S/$at"*; do rmdir "$name"; done
 	wait_for '[ -z "$(find "$dir" -mindepth 2 ! -name .porto)" ]'

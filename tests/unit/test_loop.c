@@ -277,8 +277,46 @@ static void test_work(void)
 	while (jobs_done < JOBS && clock_mono() - start < 10000 * MSEC)
 		loop_once(loop, 100);
 	unit_int(jobs_done, JOBS, "work is done, and told in the loop");
-	unit_ok(most_at_once > 1 && most_at_once <= 12, "at most 12 at once (%d seen)", most_at_once);
+	unit_ok(most_at_once > 1 && most_at_once <= 16, "at most 16 at once (%d seen)", most_at_once);
 	unit_int(blocked, JOBS, "signals are blocked in the threads");
+}
+
+static _Atomic bool answers;
+static _Atomic int stuck, free_done;
+
+static void stuck_job(UNUSED void *arg)
+{
+	atomic_fetch_add(&stuck, 1);
+	while (!atomic_load(&answers))
+		usleep(1000);
+}
+
+static void free_job_done(UNUSED void *arg)
+{
+	atomic_fetch_add(&free_done, 1);
+}
+
+static void quick_job(UNUSED void *arg)
+{
+}
+
+static void test_groups(void)
+{
+	uint64_t start = clock_mono();
+
+	for (int i = 0; i < 100; i++)
+		loop_work_for(loop, 7, stuck_job, job_done, NULL);
+	for (int i = 0; i < 100; i++)
+		loop_work_for(loop, i % 2 ? 8 : 0, quick_job, free_job_done, NULL);
+	while (atomic_load(&free_done) < 100 && clock_mono() - start < 10000 * MSEC)
+		loop_once(loop, 100);
+	unit_int(free_done, 100, "a group that gets stuck leaves threads for the others");
+	unit_int(stuck, 8, "half of them");
+	jobs_done = 0;
+	atomic_store(&answers, true);
+	while (jobs_done < 100 && clock_mono() - start < 10000 * MSEC)
+		loop_once(loop, 100);
+	unit_int(jobs_done, 100, "and goes on when it can");
 }
 
 static void slow_job(void *arg)
@@ -324,6 +362,7 @@ int main(void)
 	test_posts();
 	test_post_from_handler();
 	test_work();
+	test_groups();
 	test_free_while_working();
 	loop_free(loop);
 	return unit_end();
