@@ -319,8 +319,11 @@ static void test_groups(void)
 	unit_int(jobs_done, 100, "and goes on when it can");
 }
 
+static _Atomic bool slow_began;
+
 static void slow_job(void *arg)
 {
+	atomic_store(&slow_began, true);
 	usleep(100000);
 	atomic_store((_Atomic int *)arg, 1);
 }
@@ -334,7 +337,9 @@ static void test_free_while_working(void)
 	if (loop_new(&l) < 0)
 		return;
 	loop_work(l, slow_job, job_done, &done);
-	usleep(10000);
+	while (!atomic_load(&slow_began) && clock_mono() - start < 5000 * MSEC)
+		usleep(1000);
+	start = clock_mono();
 	loop_free(l);
 	unit_ok(clock_mono() - start < 90 * MSEC, "loop_free doesn't wait for work");
 	while (!atomic_load(&done) && clock_mono() - start < 5000 * MSEC)
