@@ -299,7 +299,7 @@ int store_restore(struct engine *e, struct err *err)
 		if (v->plan.place != NULL && store_add_place(e, v->plan.place) < 0)
 			r = err_sys(err, ENOMEM, "places");
 	if (r == 0)
-		(void)store_look(e, 0);
+		store_look(e);
 	return r;
 }
 

@@ -157,6 +157,7 @@ struct looked_place {
 	int lock; /* on its porto_volumes: others than the holder leave volumes alone. -1: not held */
 	uint64_t stamp; /* what its directories looked like; 0: not known */
 	bool weak_gone; /* what was weak when this daemon began */
+	bool is_none;   /* nothing that makes it a place was there at the last look */
 };
 
 struct store {
@@ -180,7 +181,14 @@ struct store {
 	unsigned looks;
 	bool again;                 /* one of them was too late */
 	uint64_t changes;           /* items that were made or removed by us */
-	struct file_waiter { struct file_waiter *next; uint64_t cookie; bool begun; } *cleanups; /* begun: the look that goes on is for it */
+	struct cleanup {
+		struct cleanup *next;
+		struct engine *e;
+		struct looked_place *place;
+		struct engine_cred who;
+		uint64_t cookie;
+		bool begun; /* the look that goes on is for it */
+	} *cleanups;
 };
 
 int store_open(struct engine *e, struct err *err);
@@ -257,8 +265,10 @@ void place_close(struct looked_place *p);
 
 struct looked_place *store_place(struct engine *e, const char *path); /* NULL: not one of ours yet */
 
-/* Looks at the places again, and removes what nobody owns; cookie: answered when that is done, 0: nobody waits. */
-int store_look(struct engine *e, uint64_t cookie);
+/* Looks at the places again, and removes what nobody owns. */
+void store_look(struct engine *e);
+/* The same; who is answered when that is done, and told if there is no such place. ENGINE_PENDING, -ENOMEM */
+int store_clean_up(struct engine *e, const char *place, const struct engine_cred *who, uint64_t cookie);
 int store_add_place(struct engine *e, const char *place); /* 1: it is a new one; -ENOMEM */
 bool store_cancel(struct engine *e, uint64_t cookie);
 /* A removal is over: was it the last one that somebody waits for? */

@@ -192,7 +192,7 @@ static int make(const struct dir_call *c, struct engine_child *made)
 		return r;
 	}
 	if (store_add_place(c->e, resolved) == 1)
-		(void)store_look(c->e, 0);
+		store_look(c->e);
 	made->dir = dir_of(it);
 	made->id = it->id;
 	return 0;

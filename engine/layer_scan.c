@@ -54,6 +54,7 @@ struct look {
 	struct junk *junk;
 	struct image_records images;
 	bool images_read, image_junk;
+	bool is_none;         /* there is no directory in it that makes it a place */
 };
 
 static const char *const prefixes[] = { "_import_", "_tmp_" };
@@ -306,12 +307,26 @@ static char *real_path(const char *place)
 	return n > 0 ? strndup(path, (size_t)n) : NULL;
 }
 
+static bool is_no_place(const char *place)
+{
+	static const char *const subs[] = { PLACE_LAYERS, PLACE_STORAGES, PLACE_VOLUMES, PLACE_DOCKER };
+
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
+		autoclose int fd = place_dir(place, subs[i]);
+
+		if (fd != -ENOENT && fd != -ENOTDIR)
+			return false;
+	}
+	return true;
+}
+
 static void look(void *arg)
 {
 	struct look *l = arg;
 	uint64_t stamp = stamp_of(l->place);
 
 	l->real = real_path(l->place);
+	l->is_none = is_no_place(l->place);
 	l->same = stamp == l->stamp;
 	l->stamp = stamp;
 	if (l->same)
@@ -413,6 +428,19 @@ static void remove_junk(struct engine *e, const struct look *l)
 	free(names);
 }
 
+/* The default one need not have been made yet. */
+static int check_place(const struct cleanup *w)
+{
+	struct engine *e = w->e;
+	struct err err = {};
+
+	if (!w->place->is_none || strcmp(w->place->path, e->conf->volumes_default_place) == 0)
+		return 0;
+	err_set(&err, ERR_InvalidPath, "cleanup: %.200s is no place: there are no volumes, layers, storages or images in it", w->place->path);
+	engine_note_error(e, &w->who, NULL, &err);
+	return -err.no;
+}
+
 /* Those who wait for a cleanup are answered when what it has found is gone too. */
 static void answer_cleanups(struct engine *e)
 {
@@ -426,15 +454,17 @@ static void answer_cleanups(struct engine *e)
 	for (const struct sjob *j = s->jobs; j != NULL; j = j->next)
 		if (j->kind == SJ_REMOVE || j->kind == SJ_IMAGE_SWEEP)
 			return;
-	for (struct file_waiter **at = &s->cleanups; *at != NULL;) {
-		struct file_waiter *w = *at;
+	for (struct cleanup **at = &s->cleanups; *at != NULL;) {
+		struct cleanup *w = *at;
+		int r;
 
 		if (!w->begun) {
 			at = &w->next;
 			continue;
 		}
 		*at = w->next;
-		e->events->done(e->events_arg, w->cookie, 0, NULL, 0);
+		r = check_place(w);
+		e->events->done(e->events_arg, w->cookie, r, NULL, 0);
 		free(w);
 	}
 }
@@ -446,7 +476,7 @@ void store_removed(struct engine *e)
 
 static void again(void *arg)
 {
-	(void)store_look(arg, 0);
+	store_look(arg);
 }
 
 static void look_later(struct engine *e, uint64_t after)
@@ -476,6 +506,7 @@ static void looked(void *arg)
 	free(p->real);
 	p->real = TAKE_PTR(l->real);
 	p->lock = l->lock;
+	p->is_none = l->is_none;
 	p->stamp = fresh ? l->stamp : 0;
 	/* what was made or removed meanwhile was seen by half */
 	if (fresh && !l->same)
@@ -493,7 +524,7 @@ static void looked(void *arg)
 	s->again |= !fresh;
 	p->looking = false;
 	s->looking--;
-	for (const struct file_waiter *w = s->cleanups; s->looking == 0 && w != NULL; w = w->next)
+	for (const struct cleanup *w = s->cleanups; s->looking == 0 && w != NULL; w = w->next)
 		s->again |= !w->begun;
 	if (s->again)
 		look_later(e, LOOK_AGAIN);
@@ -534,35 +565,38 @@ static int look_at(struct engine *e, struct looked_place *p, bool thorough)
 	return r;
 }
 
-int store_look(struct engine *e, uint64_t cookie)
+void store_look(struct engine *e)
 {
 	struct store *s = e->store;
-	struct file_waiter *w;
 	bool thorough;
 
-	if (cookie != 0) {
-		w = malloc(sizeof(*w));
-		if (w == NULL)
-			return -ENOMEM;
-		*w = (struct file_waiter){ .next = s->cleanups, .cookie = cookie };
-		s->cleanups = w;
-	}
 	/* of one that does not answer nothing is to be heard, but of the others */
 	thorough = s->cleanups != NULL || s->looks++ % THOROUGH == 0;
-	for (w = s->looking == 0 ? s->cleanups : NULL; w != NULL; w = w->next)
+	for (struct cleanup *w = s->looking == 0 ? s->cleanups : NULL; w != NULL; w = w->next)
 		w->begun = true;
 	for (struct looked_place *p = s->places; p != NULL; p = p->next)
 		if (!p->looking)
 			(void)look_at(e, p, thorough);
 	look_later(e, LOOK_EVERY);
+}
+
+int store_clean_up(struct engine *e, const char *place, const struct engine_cred *who, uint64_t cookie)
+{
+	struct cleanup *w = malloc(sizeof(*w));
+
+	if (w == NULL)
+		return -ENOMEM;
+	*w = (struct cleanup){ .next = e->store->cleanups, .place = store_place(e, place), .e = e, .who = *who, .cookie = cookie };
+	e->store->cleanups = w;
+	store_look(e);
 	return ENGINE_PENDING;
 }
 
 bool store_cancel(struct engine *e, uint64_t cookie)
 {
-	for (struct file_waiter **at = &e->store->cleanups; *at != NULL; at = &(*at)->next)
+	for (struct cleanup **at = &e->store->cleanups; *at != NULL; at = &(*at)->next)
 		if ((*at)->cookie == cookie) {
-			struct file_waiter *w = *at;
+			struct cleanup *w = *at;
 
 			*at = w->next;
 			free(w);

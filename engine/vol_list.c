@@ -20,6 +20,14 @@ enum list_file {
 
 /* ---- making ---- */
 
+/* Is it seen through the `.volumes` of another container than one's own or one above? */
+static bool is_others_view(const struct ct *home, const struct ct *view)
+{
+	while (home != NULL && home != view)
+		home = home->parent;
+	return home == NULL;
+}
+
 static int make_volume(struct engine *e, uint32_t id, const struct engine_cred *as, struct ct *home, struct vol **ret, struct err *err)
 {
 	uint64_t most = e->conf->volumes_max_total + (as->uid == 0 ? 100 : 0); /* spec 3 */
@@ -33,6 +41,24 @@ static int make_volume(struct engine *e, uint32_t id, const struct engine_cred *
 	(*ret)->owner_ct = home->id;
 	(*ret)->creation_wall = (*ret)->change_wall = (int64_t)(clock_wall() / 1000000000u);
 	return 0;
+}
+
+/* What is made in the view of another container is that one's: it owns it, and unless said otherwise is what it is linked to. */
+static int make_in_view(struct engine *e, uint32_t id, const struct engine_cred *as, struct ct *home, struct ct *view, struct vol **ret,
+			struct err *err)
+{
+	bool is_others = is_others_view(home, view);
+	int r = is_others ? cred_check_owner(view, as, err) : 0;
+
+	if (r == 0)
+		r = make_volume(e, id, as, home, ret, err);
+	if (r < 0 || !is_others)
+		return r;
+	(*ret)->owner_ct = view->id;
+	r = vol_load(*ret, VOL_containers, view->name, err);
+	if (r < 0)
+		vol_free(*ret);
+	return r;
 }
 
 /* One that nothing was done with yet. */
@@ -51,7 +77,7 @@ static int make(const struct dir_call *c, struct engine_child *made)
 
 	if (unit_uint_parse(c->name, &id) < 0 || id < next || id > next + IDS_AHEAD || c->name[0] == '0')
 		return err_set(c->err, ERR_InvalidValue, "volumes have numbers, each used once: the next is %u", (unsigned)next);
-	r = make_volume(c->e, (uint32_t)id, c->as, c->home, &v, c->err);
+	r = make_in_view(c->e, (uint32_t)id, c->as, c->home, dir_view(c->e, c->node), &v, c->err);
 	if (r < 0)
 		return r;
 	/* the record first: the request may come again */
@@ -87,7 +113,7 @@ static int write_create(const struct file_call *c, const char *text)
 		return err_set(c->err, ERR_InvalidState, "create: this descriptor has made volume %u already", (unsigned)v->id);
 	if (v == NULL) {
 		cred_effective(c->e, c->who, &as, &home);
-		r = make_volume(c->e, vol_next_id(c->e), &as, home, &v, c->err);
+		r = make_in_view(c->e, vol_next_id(c->e), &as, home, dir_view(c->e, c->node), &v, c->err);
 		if (r == 0 && (r = vol_take_id(c->e, v->id, c->err)) < 0)
 			vol_free(v);
 		if (r < 0)
@@ -185,7 +211,7 @@ static int write_cleanup(const struct file_call *c, const char *text)
 	if (r == 0)
 		r = store_add_place(c->e, place);
 	if (r >= 0)
-		r = store_look(c->e, c->cookie);
+		r = store_clean_up(c->e, place, c->who, c->cookie);
 	return r == -ENOMEM ? err_sys(c->err, ENOMEM, "cleanup") : r;
 }
 

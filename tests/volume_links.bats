@@ -367,6 +367,32 @@ $DIR/place" ] || fail "$(prop a stdout) $(prop a stderr)"
 	umount "$DIR/root/porto"
 }
 
+@test "a volume that is made in the view of another container is that one's" {
+	ct_new a
+	ct_new a/b
+	local id path
+	id=$(cat "$PORTO_ROOT/.volumes/next")
+	mkdir "$PORTO_ROOT/a/.volumes/$id"
+	[ -e "$PORTO_ROOT/a/.volumes/$id/state" ]
+	[ ! -e "$PORTO_ROOT/a/b/.volumes/$id/state" ]
+	prop_is ".volumes/$id" owner_container a
+	prop_is ".volumes/$id" containers a
+	put "a/.volumes/$id/state" build
+	grep -q "	$id	" "$PORTO_ROOT/a/.volumes/list"
+	exec 5<>"$PORTO_ROOT/a/b/.volumes/create"
+	echo 'private = text' >&5
+	read -r id path <&5
+	exec 5>&-
+	[ -d "$path" ]
+	prop_is ".volumes/$id" containers a/b
+	[ -e "$PORTO_ROOT/a/b/.volumes/$id/state" ]
+	# only who may change the container
+	want_errno EACCES as games mkdir "$PORTO_ROOT/a/.volumes/$((id + 1))"
+	# they go with it
+	ct_destroy a
+	wait_for '[ -z "$(vol_ids)" ]'
+}
+
 @test "place: a container may use those of its policy, by path, mask or name, and no others" {
 	mkdir "$DIR"/{one,two,three,masked}
 	mkdir "$DIR/masked/x"
