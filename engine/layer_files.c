@@ -199,8 +199,15 @@ static int start(const struct file_call *c, enum sjob_kind kind, const char *pat
 static int check_idle(const struct file_call *c)
 {
 	const struct item *it = item_of(c);
+	const struct sjob *j = sjob_of_item(c->e, it->id);
 
-	return sjob_of_item(c->e, it->id) == NULL ? 0 : err_set(c->err, ERR_Busy, "%s %s: another import or export goes on", word(it), it->name);
+	if (j == NULL)
+		return 0;
+	/* a short archive is all written before anybody has looked at it */
+	if (j->kind == SJ_IMPORT && j->path[0] == '\0' && j->handle == 0)
+		return err_set(c->err, ERR_Busy, "%s %s: what was written to its tarball before is still being unpacked; its state and error tell how that ends",
+			       word(it), it->name);
+	return err_set(c->err, ERR_Busy, "%s %s: another import or export goes on", word(it), it->name);
 }
 
 static bool is_importing(const struct item *it)

@@ -128,6 +128,23 @@ same() {
 	[ "$(find "$L/a" -name tarball -o -name import -o -name export -o -name merge | wc -l)" = 0 ] || fail 'listed, though a read of it is no read of a value'
 }
 
+@test "tarball: while a short one is looked at, another one is told so" {
+	mkdir "$L/a"
+	# held back before it is unpacked: the place has no free slot
+	local i busy=''
+	for i in {1..20}; do
+		echo junk >"$L/a/tarball"
+		if ! echo junk 2>/dev/null >"$L/a/tarball"; then
+			busy=$(cat "$PORTO_ROOT/.porto/error")
+			break
+		fi
+		wait_for '[ "$(prop .layers/a state)" = empty ]'
+	done
+	[ -z "$busy" ] || [[ $busy == *'Busy:(layer a: what was written to its tarball before is still being unpacked; its state and error tell how that ends)' ]] ||
+		[[ $busy == *InvalidValue:* ]] || fail "$busy"
+	wait_for '[ "$(prop .layers/a state)" = empty ] && [ -n "$(prop .layers/a error)" ]'
+}
+
 @test "tarball: what is broken leaves the name empty, with a sentence" {
 	mkdir "$L/a"
 	head -c 300000 "$TEST_DIR/tree.tar.zst" >"$T/cut"
