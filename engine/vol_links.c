@@ -376,6 +376,18 @@ static void unmounted(void *arg)
 	}
 }
 
+static int no_such_link(const struct vol *v, struct vop *op)
+{
+	const struct ct *ct = ct_find(v->e, op->ct);
+	const char *name = ct != NULL ? ct->name : "any container";
+
+	if (op->target == NULL)
+		return err_set(&op->err, ERR_VolumeNotLinked, "volume %u is not linked to %s", (unsigned)v->id, name);
+	if (op->target[0] == '\0')
+		return err_set(&op->err, ERR_VolumeNotLinked, "volume %u is not linked to %s without a target", (unsigned)v->id, name);
+	return err_set(&op->err, ERR_VolumeNotLinked, "volume %u is not linked to %s at %s", (unsigned)v->id, name, op->target);
+}
+
 static int check_unlink(struct vol *v, struct vop *op)
 {
 	struct vlink **to = &op->links;
@@ -391,8 +403,7 @@ static int check_unlink(struct vol *v, struct vop *op)
 		to = &(*to)->next;
 	}
 	if (meant == 0)
-		return err_set(&op->err, ERR_VolumeNotLinked, "volume %u is not linked %s", (unsigned)v->id,
-			       op->target != NULL ? "there" : "to that container");
+		return no_such_link(v, op);
 	if (!op->strict || meant < all)
 		return op->strict && all > 1 ? err_set(&op->err, ERR_Busy, "volume %u has %u links", (unsigned)v->id, all) : 0;
 	for (const struct vol *u = v->e->vols; u != NULL; u = u->next)

@@ -55,9 +55,34 @@ teardown() {
 	[[ $output == "Usage: portoctl list "* ]]
 }
 
-@test "unknown option: full usage, exit 1" {
+@test "unknown option: a line that names it, and the usage of the command, exit 1" {
 	ctl 1 list -x
-	err_is 'Usage: portoctl *Commands:*'
+	err_is $'portoctl list: unknown option -x\nUsage: portoctl list *'
+	[[ $stderr != *Commands:* ]]
+	ctl 1 get -x a
+	err_is $'portoctl get: unknown option -x\nUsage: portoctl get *'
+	ctl 1 stop -T
+	err_is $'portoctl stop: option -T wants an argument\nUsage: portoctl stop *'
+	ctl 1 -x
+	err_is 'Unknown option -x; see portoctl --help'
+	ctl 1 -t soon list
+	err_is '-t wants a number of seconds'
+}
+
+@test "an option behind an argument: told where options stand, when the request is refused" {
+	ctl 4 stop a -T 5
+	err_is *$'\nportoctl stop: options come before all other arguments: -T too'
+	ctl 1 run a command=true -W
+	err_is $'Invalid argument: -W: *\nportoctl run: options come before all other arguments: -W too'
+	ctl 1 shell a -u root
+	err_is *$'\nportoctl shell: options come before all other arguments: -u too'
+	# what is none of the command's options, or an argument of a command to be run
+	ctl 4 start a -T
+	[[ $stderr != *options* ]]
+	ctl 4 stop -- a -T
+	[[ $stderr != *options* ]]
+	ctl 1 shell nope id -u
+	[[ $stderr != *options* ]]
 }
 
 @test "unknown command: exit 1" {

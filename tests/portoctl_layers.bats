@@ -50,7 +50,7 @@ endless() {
 	ctl 0 get a root_path
 	[ "$(<"$output/out")" = small ]
 	ctl 15 layer -R bookworm
-	err_is "Can't remove layer: Busy:(*)"
+	err_is "Can't remove layer: Busy:(layer bookworm: volume $volume uses it)"
 	ctl 0 destroy a
 	ctl 0 vunlink "$volume"
 	ctl 0 layer -R bookworm
@@ -190,10 +190,43 @@ endless() {
 	ctl 25 layer -P place-two -I x base.tar
 }
 
-@test "layer without an action: usage, exit 1" {
+@test "layer, storage: a wrong number of arguments is told, and the usage, exit 1" {
 	ctl 1 layer
-	err_is 'Usage: portoctl layer *'
+	err_is $'portoctl layer: no action is given\nUsage: portoctl layer *'
 	ctl 1 layer -X
+	err_is $'portoctl layer: unknown option -X\nUsage: portoctl layer *'
+	ctl 1 layer -I x
+	err_is $'portoctl layer: -I wants LAYER ARCHIVE [[]NAME]\nUsage: portoctl layer *'
+	ctl 1 layer -E x
+	err_is $'portoctl layer: -E wants VOLUME ARCHIVE; VOLUME is a volume\'s path\nUsage: *'
+	ctl 1 layer -Q x
+	ctl 1 layer -M x
+	ctl 1 layer -R
+	err_is $'portoctl layer: -R wants LAYER...\n*'
+	ctl 1 layer -G
+	ctl 1 layer -S text
+	ctl 1 layer -F 1 2
+	ctl 1 layer -L x -v
+	err_is $'portoctl layer: -L wants no arguments\nportoctl layer: options come before all other arguments: -v too\nUsage: *'
+	local action
+	for action in -I -E -M -R; do
+		ctl 1 storage "$action"
+		err_is "portoctl storage: $action wants NAME*"$'\nUsage: portoctl storage *'
+	done
+}
+
+@test "layer: what is missing is named" {
+	ctl 19 layer -R nosuch
+	err_is "Can't remove layer: LayerNotFound:(there is no layer nosuch)"
+	ctl 13 storage -R nosuch
+	err_is "Can't remove storage: VolumeNotFound:(there is no storage nosuch)"
+	ctl 13 storage -M -R nosuch
+	err_is "Can't remove meta-storage: VolumeNotFound:(there is no meta-storage nosuch)"
+	ctl 0 layer -I x base.tar
+	ctl 13 layer -E x out.tar
+	err_is "Can't export layer: VolumeNotFound:(no volume at $PWD/x: what is exported is what a volume has above its layers)"
+	ctl 7 layer -R nosuch -P "$PLACE"
+	[[ $stderr == *$'\nportoctl layer: options come before all other arguments: -P too' ]]
 }
 
 @test "a signal ends an import, and no layer is there" {

@@ -88,10 +88,13 @@ cell() {
 	ctl 0 vunlink "$volume" a "$PWD/there"
 	[ ! -e there/file ]
 	ctl 17 vunlink "$volume" a "$PWD/there"
-	err_is "Can't unlink volume: VolumeNotLinked:(*)"
+	err_is "Can't unlink volume: VolumeNotLinked:(volume $volume is not linked to a at $PWD/there)"
 	ctl 0 vunlink "$volume" a '***'
 	[ ! -e ro/file ]
 	[ -e "$volume/file" ]
+	ctl 0 create b
+	ctl 17 vunlink "$volume" b
+	err_is "Can't unlink volume: VolumeNotLinked:(volume $volume is not linked to b)"
 	ctl 4 vlink "$volume" nope
 	err_is "Can't link volume: ContainerDoesNotExist:(*)"
 	ctl 25 vlink "$volume" a relative
@@ -116,7 +119,7 @@ cell() {
 	ctl 0 create a
 	ctl 0 vlink "$volume" a
 	ctl 15 vunlink -S "$volume"
-	err_is "Can't unlink volume: Busy:(*)"
+	err_is "Can't unlink volume: Busy:(volume $volume has 2 links)"
 	ctl 0 vunlink -A "$volume"
 	volumes_are
 	ctl 0 vcreate -A backend=plain
@@ -191,6 +194,38 @@ cell() {
 	[ -e "$volume/file" ]
 	[ ! -e "$PLACE/porto_volumes/junk" ]
 	[ ! -e "$PLACE/porto_layers/_import_x" ]
+}
+
+@test "pcleanup: of what is no place it is refused" {
+	mkdir data
+	ctl 25 pcleanup data
+	err_is "Can't clean up place: InvalidPath:(cleanup: $PWD/data is no place: *)"
+	ctl 25 pcleanup nope
+	mkdir data/porto_layers data/porto_layers/_import_x
+	ctl 0 pcleanup data
+	[ ! -e data/porto_layers/_import_x ]
+}
+
+@test "a wrong number of arguments, or an option too late: told, with the usage of the command" {
+	local command
+	for command in vcreate vlink vunlink vtune vcheck pcleanup; do
+		ctl 1 "$command"
+		err_is "Usage: portoctl $command *"
+	done
+	for command in vcheck pcleanup; do
+		ctl 1 "$command" a b
+		err_is "Usage: portoctl $command *"
+	done
+	ctl 1 vlink a b c d e
+	ctl 1 vunlink a b c d
+	ctl 1 vlist -x
+	err_is $'portoctl vlist: unknown option -x\nUsage: portoctl vlist *'
+	ctl 1 vlist "$PWD" -v
+	[[ $stderr == *'portoctl vlist: options come before all other arguments: -v too' ]]
+	ctl 5 vcreate "$PWD" -A
+	[[ $stderr == *'portoctl vcreate: options come before all other arguments: -A too' ]]
+	ctl 0 help vlist
+	[[ $output == *'once a minute'* ]]
 }
 
 @test "paths that no file's name can hold are found all the same" {

@@ -42,7 +42,7 @@ cmd_build() {
 		esac
 	done
 	shift $((OPTIND - 1))
-	[ -n "$to_archive$to_image$to_squash" ] || bad_arguments
+	[ -n "$to_archive$to_image$to_squash" ] || bad_arguments 'one of -o, -O and -Q is needed'
 	case $first$second$inside$outside in ?*) any=1 ;; esac
 	check_words "$@"
 	build "$@"
@@ -268,13 +268,11 @@ run_script() {
 # ---- the outcome ----
 
 export_all() {
-	item=$vol kind=volume not_found='13 VolumeNotFound'
+	item=$vol item_name=$tree kind=volume not_found='13 VolumeNotFound'
 	if [ -n "$to_archive" ]; then
-
 		export_item "$to_archive" "$compress" "${to_archive##*/}" || cannot_build
 	fi
 	if [ -n "$to_squash" ]; then
-
 		case $compress in *squashfs) ;; *) compress=squashfs ;; esac
 		export_item "$to_squash" "$compress" "${to_squash##*/}" || cannot_build
 	fi

@@ -7,7 +7,7 @@
 
 use volumes
 
-# What is told of layers and of storages -> $kind_dir, $kind_word and kinds of errors.
+# What is told of layers and of storages -> $items, $kind and kinds of errors.
 kind_layer() { items=$root/.layers kind=layer not_found='19 LayerNotFound' already='18 LayerAlreadyExists'; }
 kind_storage() { items=$root/.storages kind=storage not_found='13 VolumeNotFound' already='12 VolumeAlreadyExists'; }
 
@@ -16,13 +16,13 @@ kind_error() {
 	return 1
 }
 
-# Layer or storage $1 of the place $place -> $item; the parts of a meta-storage have a slash in their name.
+# Layer or storage $1 of the place $place -> $item, $item_name; the parts of a meta-storage have a slash in their name.
 find_item() {
 	case /$1/ in
 	*//* | */./* | */../* | *%* | *"$nl"*) kind_error '7 InvalidValue' "invalid name of a $kind '$1'" || return ;;
 	esac
 	replace "$1" / %
-	item=$value
+	item=$value item_name=$1
 	case $place in
 	'') value= ;;
 	/*)
@@ -38,7 +38,11 @@ find_item() {
 # The same, where it is; else fails with the prefix $2.
 need_item() {
 	find_item "$1" || fail "$2"
-	[ -d "$item" ] || { kind_error "$not_found" "$kind $1 not found" || fail "$2"; }
+	[ -d "$item" ] || { no_item || fail "$2"; }
+}
+
+no_item() {
+	kind_error "$not_found" "there is no $kind $item_name"
 }
 
 # Makes $item, to be filled.
@@ -58,7 +62,7 @@ make_item() {
 
 why_item() {
 	if ! [ -d "$item" ]; then
-		kind_error "$not_found" "the $kind is gone"
+		no_item
 	elif ! [ -e "$item/$1" ]; then
 		kind_error '9 NotSupported' "this portod has no $1 of a $kind"
 	elif ! [ -w "$item/$1" ]; then
@@ -138,7 +142,7 @@ show_progress() {
 	while kill -0 "$$" 2>/dev/null; do
 		sleep 0.5 &
 		wait "$!"
-		IFS=' ' read -r bytes total 2>/dev/null <"$item/progress" && [ -n "$bytes" ] || continue
+		read_progress && [ -n "$bytes" ] || continue
 		uptime
 		rate=$((now > begun ? bytes * 100 / (now - begun) : 0))
 		human "$bytes"
@@ -155,6 +159,18 @@ show_progress() {
 		fi
 		printf '\r%s\033[K' "$text"
 	done
+}
+
+# -> $bytes, $total; of images there is a line each, with the name $item_name in front
+read_progress() {
+	if [ "$kind" != image ]; then
+		IFS=' ' read -r bytes total 2>/dev/null <"$item/progress"
+		return
+	fi
+	while IFS=' ' read -r word bytes total; do
+		[ "$word" != "$item_name" ] || return 0
+	done 2>/dev/null <"$item/progress"
+	return 1
 }
 
 # Hundredths of a second -> $now
@@ -308,10 +324,10 @@ parse_items() {
 	done
 }
 
-# Of $1 arguments at least $2, or out without a word; more than $3, if given, are a mistake: an option too late, say.
+# Of $1 arguments at least $2 and at most $3 (empty: any number), or out with what option $4 wants: $5.
 need_arguments() {
-	[ "$1" -ge "$2" ] || exit 1
-	[ "$1" -le "${3:-$1}" ] || bad_arguments
+	[ "$1" -lt "$2" ] || [ "$1" -gt "${3:-$1}" ] || return 0
+	bad_arguments "$4 wants ${5:-no arguments}"
 }
 
 cmd_layer() {
@@ -321,36 +337,43 @@ cmd_layer() {
 	shift $((OPTIND - 1))
 	case $actions in
 	*I*)
-		need_arguments $# 2 3
+		need_arguments $# 2 3 -I 'LAYER ARCHIVE [NAME]'
 		import_item "$1" "$2" "${3-}" || fail "Can't import layer"
 		;;
 	*E*)
-		need_arguments $# 2 2
+		need_arguments $# 2 2 -E "VOLUME ARCHIVE; VOLUME is a volume's path"
 		export_volume "$1" "$2" "$compression" || fail "Can't export layer"
 		;;
 	*Q*)
-		need_arguments $# 2 2
+		need_arguments $# 2 2 -Q "VOLUME FILE; VOLUME is a volume's path"
 		export_volume "$1" "$2" squashfs || fail "Can't export layer"
 		;;
 	*M*)
-		need_arguments $# 2 2
+		need_arguments $# 2 2 -M 'LAYER ARCHIVE'
 		merge_item "$1" "$2" || fail "Can't merge layer"
 		;;
 	*R*)
-		need_arguments $# 1
+		need_arguments $# 1 '' -R LAYER...
 		remove_items "$@"
+		[ "$status" = 0 ] || hint
 		;;
-	*F*) flush_items "${1:-0}" "${verbose:+=}" ;;
-	*L*) if [ -n "$verbose" ]; then show_items; else item_rows | cut -f 1; fi ;;
+	*F*)
+		need_arguments $# 0 1 -F '[DAYS]'
+		flush_items "${1:-0}" "${verbose:+=}"
+		;;
+	*L*)
+		need_arguments $# 0 0 -L
+		if [ -n "$verbose" ]; then show_items; else item_rows | cut -f 1; fi
+		;;
 	*G*)
-		need_arguments $# 1 1
+		need_arguments $# 1 1 -G LAYER
 		need_item "$1" "Can't get private text"
 		take "$item/private" || { why_item private || fail "Can't get private text"; }
 		printf '%s\n' "$value"
 		;;
 	*)
-		[ -n "$private_given" ] || bad_arguments
-		need_arguments $# 1 1
+		[ -n "$private_given" ] || bad_arguments 'no action is given'
+		need_arguments $# 1 1 '-S TEXT' LAYER
 		need_item "$1" "Can't set private text"
 		put_item private "$private" || fail "Can't set private text"
 		;;
@@ -361,8 +384,11 @@ cmd_layer() {
 # The upper layer of the volume at $1, or the whole tree where it has none.
 export_volume() {
 	absolute_path "$1"
-	find_volume "$path" || return
-	item=$vol kind=volume not_found='13 VolumeNotFound'
+	find_volume "$path" || {
+		kind_error '13 VolumeNotFound' "no volume at $path: what is exported is what a volume has above its layers"
+		return
+	}
+	item=$vol item_name=$path kind=volume not_found='13 VolumeNotFound'
 	export_item "$2" "$3" "$1"
 }
 
@@ -388,26 +414,32 @@ cmd_storage() {
 	parse_items :P:S:c:vFLIEMRrQ:q: "$@"
 	shift $((OPTIND - 1))
 	case $actions in
-	*F*) flush_items "${1:-0}" '=remove ' ;;
-	*L*) list_storages ;;
+	*F*)
+		need_arguments $# 0 1 -F '[DAYS]'
+		flush_items "${1:-0}" '=remove '
+		;;
+	*L*)
+		need_arguments $# 0 0 -L
+		list_storages
+		;;
 	*I*)
-		need_arguments $# 2 2
+		need_arguments $# 2 2 -I 'NAME ARCHIVE'
 		import_item "$1" "$2" || fail "Can't import storage"
 		;;
 	*E*)
-		need_arguments $# 2 2
+		need_arguments $# 2 2 -E 'NAME ARCHIVE'
 		need_item "$1" "Can't export storage"
 		export_item "$2" "$compression" "$1" || fail "Can't export storage"
 		;;
 	*M*)
-		need_arguments $# 1 1
+		need_arguments $# 1 1 -M NAME
 		meta_storage "$1"
 		;;
 	*R*)
-		need_arguments $# 1 1
+		need_arguments $# 1 1 -R NAME
 		remove_items "$1"
 		;;
-	*) bad_arguments ;;
+	*) bad_arguments 'no action is given' ;;
 	esac
 	return "$status"
 }
@@ -415,11 +447,11 @@ cmd_storage() {
 # Makes, resizes or removes a meta-storage: its directory has its name and a slash.
 meta_storage() {
 	find_item "$1" || fail "Can't create meta-storage"
-	item=$item%
+	item=$item% kind=meta-storage
 	case $actions in
 	*R*) remove_item || fail "Can't remove meta-storage" ;;
 	*r*)
-		[ -d "$item" ] || { kind_error "$not_found" "meta-storage $1 not found" || fail "Can't resize meta-storage"; }
+		[ -d "$item" ] || { no_item || fail "Can't resize meta-storage"; }
 		limit_meta || fail "Can't resize meta-storage"
 		;;
 	*)

@@ -112,7 +112,7 @@ cmd_get() {
 	for word; do
 		case $word in
 		-- | '' | [!-]*) break ;;
-		-*[!nsr]* | -) bad_option ;;
+		-*[!nsr]* | -) bad_arguments "unknown option $word" ;;
 		-*r*) only_real=1 ;;
 		esac
 		options=$((options + 1))

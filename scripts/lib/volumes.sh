@@ -61,7 +61,7 @@ look_for_volume() {
 # Why the last request to the volume was refused.
 why_volume() {
 	if ! [ -d "$vol" ]; then
-		error_number=13 error_text="VolumeNotFound:(the volume is gone)"
+		error_number=13 error_text="VolumeNotFound:(volume ${path:-$vol} is gone)"
 	elif ! [ -e "$vol/$1" ]; then
 		error_number=9 error_text="NotSupported:(this portod has no $1 of a volume)"
 	elif ! [ -w "$vol/$1" ]; then
@@ -118,7 +118,7 @@ make_volume() {
 cmd_vcreate() {
 	automatic='' lines=
 	if [ "$1" = -A ]; then
-		automatic=1
+		automatic=1 OPTIND=2
 	else
 		absolute_path "$1"
 		volume_lines "path=$path" || fail "Can't create volume"
@@ -240,6 +240,7 @@ cmd_vlist() {
 		IFS=" $tab$nl"
 		;;
 	esac
+	[ "$status" = 0 ] || hint
 	return "$status"
 }
 
