@@ -66,10 +66,12 @@ teardown() {
 	[ "$(prop a command_argv)" = $'/bin/sh\t-c\techo hi\ttwo\nlines' ]
 	prop_is a stdout hi
 	prop_is a cwd /data
+	prop_is a user daemon
+	prop_is a group bin
 	[[ $(prop a env) == *NAME=app* ]]
 	prop_is a place ''
 	ctl 15 docker-rmi app:1
-	err_is "Can't remove image: Busy:(*)"
+	err_is "Can't remove image: Busy:(image *: volume $PLACE/porto_volumes/*/volume uses it)"
 	ctl 0 destroy a
 	wait_for 'grep -qx "volumes 0" "$PORTO_ROOT/.porto/stat"' # out of the list it is a little earlier
 	ctl 0 docker-rmi app:1
@@ -78,9 +80,39 @@ teardown() {
 @test "docker-run: what is said of the command and more counts" {
 	ctl 0 docker-run -W a app:1 command='sh -c "echo $NAME $B; cat /etc/hello; pwd"' env='B=2;NAME=mine' cwd=/etc space_limit=50M
 	prop_is a stdout $'mine 2\nhello\n/etc'
+	ctl 0 destroy a
+	ctl 0 docker-run -W a app:1 command='/bin/busybox id -u' user=3
+	prop_is a stdout 3
 	ctl 0 docker-run -P "$PLACE" b app:1 command='/bin/busybox sleep 1000'
 	prop_is b place "$PLACE"
 	prop_is b state running
+}
+
+@test "docker-run: the user of the image by its own files; what they don't have is refused" {
+	local spec expected
+	mkdir -p "$BATS_TEST_TMPDIR/etc"
+	printf 'root:x:0:0::/:/bin/sh\nweb:x:77:78::/:/bin/sh\n' >"$BATS_TEST_TMPDIR/etc/passwd"
+	printf 'root:x:0:\nstaff:x:79:web\n' >"$BATS_TEST_TMPDIR/etc/group"
+	tar -C "$BATS_TEST_TMPDIR" -cf "$FIXTURES/accounts.tar" etc
+	make_image users '[]' '["/bin/busybox","id"]' base.tar accounts.tar
+	for spec in web=77:78 web:staff=77:79 web:5=77:5 77=77:78 6=6:0 :=0:0 root=0:0; do
+		jq -c --arg user "${spec%=*}" '.config.User = $user' "$FIXTURES/users.config" >"$FIXTURES/one.config"
+		cp "$FIXTURES/users.layers" "$FIXTURES/one.layers"
+		docker_save "$FIXTURES/one.save" one:1 one
+		put .images/import "$FIXTURES/one.save"
+		ctl 0 docker-run -W a one:1
+		expected=${spec#*=}
+		[[ $(prop a stdout) =~ ^uid=${expected%:*}(\(.*\))?\ gid=${expected#*:}([^0-9]|$) ]] || fail "$spec: $(prop a stdout) $(prop a error)"
+		ctl 0 destroy a
+		wait_for 'grep -qx "volumes 0" "$PORTO_ROOT/.porto/stat"'
+		ctl 0 docker-rmi one:1
+	done
+	jq -c '.config.User = "nobody"' "$FIXTURES/users.config" >"$FIXTURES/one.config"
+	docker_save "$FIXTURES/one.save" one:1 one
+	put .images/import "$FIXTURES/one.save"
+	ctl 1 docker-run -W a one:1
+	err_is "Cannot start container: the image's /etc has no 'nobody'*"
+	absent a
 }
 
 @test "docker-run -T: in the foreground, gone afterwards" {

@@ -7,7 +7,7 @@
 
 use layers
 items=$root/.images kind=image not_found='701 DockerImageNotFound'
-image_place='' image_words=''
+image_place='' image_words='' item_name=''
 
 set_image_place() {
 	absolute_path "$1"
@@ -24,6 +24,7 @@ check_reference() {
 
 # The image that $1 names -> $item
 find_image() {
+	item_name=$1
 	check_reference "$1" || return
 	replace "$1$image_words" / %
 	take_line "$items/find[$value]" && item=$items/$value || { why_daemon; return 1; }
@@ -96,9 +97,9 @@ cmd_docker_pull() {
 	check_reference "$1" || fail "Can't pull image"
 	request="$1$image_words$pull_words"
 	[ -z "${DOCKER_TOKEN-}" ] || { add_word_of_pull token "$DOCKER_TOKEN" && request="$1$image_words$pull_words"; }
-	item=$items made=
+	item=$items item_name=$1 made=
 	trap_signals
-	long_request pull "$request" '' || fail "Can't pull image"
+	long_request pull "$request" "pull of $1" || fail "Can't pull image"
 	find_image "$1" && take_line "$item/digests" || fail "Can't pull image"
 	printf '%s\n' "$value"
 }
@@ -119,7 +120,7 @@ cmd_docker_rmi() {
 	shift $((OPTIND - 1))
 	[ $# = 1 ] || bad_arguments
 	check_reference "$1" || fail "Can't remove image"
-	item=$items
+	item=$items item_name=$1
 	put_item remove "$1$image_words" || fail "Can't remove image"
 }
 
@@ -150,6 +151,7 @@ cmd_docker_run() {
 	[ -z "$image_env" ] || set -- "env=$image_env" "$@"
 	[ -z "$image_argv" ] || set -- "command_argv=$image_argv" "$@"
 	[ -z "$image_cwd" ] || set -- "cwd=$image_cwd" "$@"
+	[ -z "$image_user" ] || set -- "user=$image_user" "group=$image_group" "$@"
 	# Nothing in there may make volumes, unless it was given a place.
 	set -- "place=$image_place" "$@"
 	volume_wanted=1 volume_image=$image
@@ -161,12 +163,17 @@ cmd_docker_run() {
 	fi
 }
 
-# What the image says for itself, where the words don't say it -> $image_argv, $image_env, $image_cwd
+# What the image says for itself, where the words don't say it -> $image_argv, $image_env, $image_cwd, $image_user
 image_settings() {
-	image_argv='' image_env='' image_cwd='' own_command=
+	image_argv='' image_env='' image_cwd='' image_user='' own_command='' own_user=
 	for word; do
-		case $word in command=* | command_argv=*) own_command=1 ;; esac
+		case $word in
+		command=* | command_argv=*) own_command=1 ;;
+		user=* | group=* | task_cred=*) own_user=1 ;;
+		esac
 	done
+	# Only root may give a container another user than its own.
+	[ -n "$own_user" ] || [ "$(id -u)" != 0 ] || find_image_user
 	if [ -z "$own_command" ]; then
 		take_long "$item/command"
 		case $value in *"$tab"*) die "Cannot start container: an argument in the image has a tab in it: give a command=" ;; esac
@@ -187,6 +194,42 @@ image_settings() {
 	done
 	IFS=" $tab$nl"
 	take_line "$item/workdir" && image_cwd=$value
+}
+
+# Its user, USER[:GROUP], as numbers -> $image_user, $image_group. What they are called only its own files know.
+find_image_user() {
+	take_line "$item/user" && [ -n "$value" ] || return 0
+	user=${value%%:*} group=
+	user=${user:-0}
+	case $value in *:*) group=${value#*:} ;; esac
+	image_user=$user image_group=${group:-0}
+	find_account passwd "$user" && image_user=$account image_group=${group:-$account_group} || need_number "$user"
+	case $group in *[!0-9]*) find_account group "$group" && image_group=$account || need_number "$group" ;; esac
+	[ "$image_user:$image_group" != 0:0 ] || image_user=
+}
+
+need_number() {
+	case $1 in '' | *[!0-9]*) die "Cannot start container: the image's /etc has no '$1', as which it is to run: give a user=" ;; esac
+}
+
+# $2, a name or the number of a user, in /etc/$1 of the image: of the uppermost layer that has it -> $account, $account_group
+find_account() {
+	take_long "$item/layers"
+	IFS=$nl
+	for dir in $value; do
+		IFS=" $tab$nl"
+		# No links: they would lead into the host's.
+		[ -f "$dir/etc/$1" ] && [ ! -L "$dir/etc/$1" ] && [ ! -L "$dir/etc" ] || continue
+		while IFS=: read -r word _ account account_group _; do
+			[ "$word" = "$2" ] || { [ "$1" = passwd ] && [ "$account" = "$2" ]; } || continue
+			case $1 in group) account_group=0 ;; esac
+			case $account,$account_group in ,* | *, | *[!0-9,]*) continue ;; esac
+			return 0
+		done <"$dir/etc/$1"
+		return 1
+	done
+	IFS=" $tab$nl"
+	return 1
 }
 
 # Of a line of an image: \n is a newline and \\ a backslash -> $value
