@@ -71,11 +71,11 @@ teardown() {
 
 @test "an option behind an argument: told where options stand, when the request is refused" {
 	ctl 4 stop a -T 5
-	err_is *$'\nportoctl stop: options come before all other arguments: -T too'
+	err_is '*'$'\nportoctl stop: options come before all other arguments: -T too'
 	ctl 1 run a command=true -W
 	err_is $'Invalid argument: -W: *\nportoctl run: options come before all other arguments: -W too'
 	ctl 1 shell a -u root
-	err_is *$'\nportoctl shell: options come before all other arguments: -u too'
+	err_is '*'$'\nportoctl shell: options come before all other arguments: -u too'
 	# what is none of the command's options, or an argument of a command to be run
 	ctl 4 start a -T
 	[[ $stderr != *options* ]]
