@@ -49,6 +49,16 @@ clean_up() {
 	return "$rc"
 }
 
+# Archives of a small root in $FIXTURES: base.tar base.tar.gz base.tgz base.tar.zst
+make_archives() {
+	export FIXTURES=$TEST_DIR/fixtures
+	small_root "$FIXTURES/root"
+	tar -C "$FIXTURES/root" -cf "$FIXTURES/base.tar" .
+	gzip -nk "$FIXTURES/base.tar"
+	cp "$FIXTURES/base.tar.gz" "$FIXTURES/base.tgz"
+	zstd -q "$FIXTURES/base.tar"
+}
+
 # small_root DIR: a root that runs shell scripts: one busybox. $FIXTURES/base.tar is one.
 small_root() {
 	local name

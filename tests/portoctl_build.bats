@@ -11,11 +11,7 @@ load portoctl
 
 setup_file() {
 	test_begin
-	export FIXTURES=$TEST_DIR/fixtures
-	small_root "$FIXTURES/root"
-	tar -C "$FIXTURES/root" -cf "$FIXTURES/base.tar" .
-	zstd -q "$FIXTURES/base.tar"
-	gzip -c "$FIXTURES/base.tar" >"$FIXTURES/base.tgz"
+	make_archives
 }
 
 setup() {
@@ -119,7 +115,7 @@ no_rest() {
 @test "build: what can't be is refused before anything is made" {
 	touch there.tar
 	ctl 1 build -L base.tar
-	err_is 'Usage: portoctl build *'
+	err_is $'portoctl build: one of -o, -O and -Q is needed\nUsage: portoctl build *'
 	ctl 1 build -L base.tar -o there.tar
 	err_is 'Output file there.tar already exists'
 	ctl 1 build -L base.tar -o nope/out.tar

@@ -11,12 +11,7 @@ load portoctl
 
 setup_file() {
 	test_begin
-	export FIXTURES=$TEST_DIR/fixtures
-	small_root "$FIXTURES/root"
-	tar -C "$FIXTURES/root" -cf "$FIXTURES/base.tar" .
-	gzip -nk "$FIXTURES/base.tar"
-	cp "$FIXTURES/base.tar.gz" "$FIXTURES/base.tgz"
-	zstd -q "$FIXTURES/base.tar"
+	make_archives
 	mkdir "$FIXTURES/top"
 	echo top >"$FIXTURES/top/file"
 	tar -C "$FIXTURES/top" -cf "$FIXTURES/top.tar" .
