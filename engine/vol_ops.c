@@ -95,6 +95,7 @@ void vop_point(struct vol *v, struct vop *op)
 		.uid = v->user_uid,
 		.gid = v->user_gid,
 		.mode = (mode_t)v->val[VOL_permissions].u,
+		.by = op->as.uid,
 	};
 	vol_limits_of(v, &op->spec.limits);
 }

@@ -10,6 +10,8 @@ int quota_tune(struct vol *v, const struct vol_limits *to, struct err *err)
 	const struct vol_limits *now = &v->spec->limits;
 	int r = storage_open(v, err);
 
+	if (r == 0)
+		r = storage_check_his(v, v->storage, err);
 	if (r < 0)
 		return r;
 	if (v->made->quota) {

@@ -274,12 +274,28 @@ int storage_top(struct vol *v, struct err *err)
 	return fd < 0 ? err_sys(err, fd < -1 ? -fd : errno, "%s", v->made->storage) : fd;
 }
 
+int storage_check_his(const struct vol *v, int fd, struct err *err)
+{
+	const struct vol_spec *s = v->spec;
+	bool is_given = v->be == &backend_quota || (s->storage[0] && !s->storage_named);
+	struct stat st;
+
+	if (s->by == 0 || !is_given || (fstat(fd, &st) == 0 && st.st_uid == s->by))
+		return 0;
+	return err_set(err, ERR_Permission, "%s: it does not belong to user %u: no owner, permissions or limits for it",
+		       v->made->storage, (unsigned)s->by);
+}
+
 int top_own(const struct vol *v, int top, struct err *err)
 {
 	const struct vol_spec *s = v->spec;
+	int r;
 
 	if (!(s->own_top || v->new_top) || s->read_only)
 		return 0;
+	r = storage_check_his(v, top, err);
+	if (r < 0)
+		return r;
 	if (fchown(top, s->uid, s->gid) < 0 || fchmod(top, s->mode & 07777) < 0)
 		return err_sys(err, errno, "owner of the volume's top");
 	return 0;

@@ -44,6 +44,7 @@ struct vol_spec {
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
+	uid_t by; /* who asks; unless 0, a storage that is given by its path is changed only where it is his */
 };
 
 /* What was decided and done: all that undoing needs. Saved as text. */

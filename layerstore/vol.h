@@ -95,6 +95,8 @@ int storage_open(struct vol *v, struct err *err); /* made if it is ours; into v-
 /* The directory that the volume's user sees: the storage, or `data` of a temporary one. A descriptor. */
 int storage_top(struct vol *v, struct err *err);
 int top_own(const struct vol *v, int top, struct err *err); /* owner and mode, where they apply */
+/* Permission if it was given by a path, and is not the asker's: to write there gives no right to its owner, mode or quota. */
+int storage_check_his(const struct vol *v, int fd, struct err *err);
 
 /* The name of the disk with that number, its partition's disk; "" if there is none. */
 void device_name(uint64_t dev, char *buf, size_t size);

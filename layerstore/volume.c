@@ -282,6 +282,8 @@ static int build(struct vol *v, struct err *err)
 	int r = v->made->storage[0] ? storage_open(v, err) : 0;
 
 	if (r == 0 && v->made->quota)
+		r = storage_check_his(v, v->storage, err);
+	if (r == 0 && v->made->quota)
 		r = quota_begin(v->storage, &limits, &v->made->project, err);
 	if (r < 0)
 		return r;

@@ -250,6 +250,21 @@ not_built() {
 	as games vol_build "storage=$DIR/his" backend=bind
 }
 
+@test "storage given by path: a user changes neither owner nor mode nor quota of what is not his" {
+	mkdir -p "$DIR"/{shared,his}
+	chmod 1777 "$DIR/shared"
+	chown games "$DIR/his"
+	for b in plain native; do
+		not_built Permission "storage=$DIR/shared" backend=$b user=games
+		not_built Permission "storage=$DIR/shared" backend=$b permissions=777
+	done
+	[ "$(stat -c %U:%a "$DIR/shared")" = root:1777 ]
+	as games vol_build "storage=$DIR/his" backend=plain permissions=700
+	[ "$(stat -c %U:%a "$DIR/his")" = games:700 ]
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "storage=$DIR/shared" backend=native
+	want_error Permission as games put ".volumes/$VOL/tune" 'space_limit = 1M'
+}
+
 @test "place: only root uses another than the default one" {
 	mkdir "$DIR"/{roots,his}
 	chown games:games "$DIR/his"
