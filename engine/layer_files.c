@@ -159,6 +159,10 @@ int sjob_export_volume(struct vol *v, const struct file_call *c, const char *pat
 
 	if (r < 0)
 		return r;
+	if (j != NULL && vol_check_export(v, j->as.uid, c->err) < 0) {
+		sjob_free(j);
+		return -c->err->no;
+	}
 	r = j == NULL ? -ENOMEM : set_text(&j->path, path);
 	if (r == 0)
 		r = set_text(&j->format, format);

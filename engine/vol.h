@@ -266,6 +266,12 @@ int vol_plan_resolve(struct vop *op);
 int vop_check_answers(struct vop *op, const char *what, const char *path);
 /* In the loop: does it get in the way of others? */
 int vol_plan_check(struct vol *v, const struct vop *op, struct err *err);
+/*
+ * What a user may read himself of a tree is not all that is in it. Root copies and exports all: so not what the user has given by a
+ * path, nor what his renames copy from there into the upper layer. Of an op that is prepared, in its thread.
+ */
+int vol_plan_check_layers(struct vop *op);
+int vol_check_export(const struct vol *v, uid_t uid, struct err *err);
 /* Is the storage of this backend ("": not known yet) a path or a name, and not its own kind of word? */
 bool vol_storage_is_path(const char *backend);
 bool path_is_below(const char *path, const char *dir); /* or the same */

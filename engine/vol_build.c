@@ -249,6 +249,8 @@ static void plan(void *arg)
 	op->result = vol_plan_resolve(op);
 	if (op->result == 0)
 		op->result = vol_prepare(&op->spec, &op->made, &op->err);
+	if (op->result == 0)
+		op->result = vol_plan_check_layers(op);
 }
 
 /* ---- in the loop again ---- */

@@ -180,6 +180,7 @@ int vlink_mount(struct vop *op, struct vlink *l, const char *source)
 {
 	autoclose int root = open_root(l);
 	struct vol_link link = { .source = source,
+				 .source_mount = op->made.mount,
 				 .root = root,
 				 .target = l->target,
 				 .read_only = l->read_only,

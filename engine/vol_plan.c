@@ -335,6 +335,49 @@ static int resolve_layers(struct vop *op)
 	return 0;
 }
 
+/* Under these root alone writes, and nobody else gets to what is there by a path of it. */
+static bool is_stored(const char *place, const char *layer)
+{
+	static const char *const subs[] = { PLACE_LAYERS, PLACE_STORAGES, PLACE_DOCKER };
+	size_t len = strlen(place);
+
+	if (!path_is_below(layer, place) || layer[len] != '/')
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
+		if (path_is_below(layer + len + 1, subs[i]))
+			return true;
+	return false;
+}
+
+static bool has_given_layers(const struct vol_plan *plan)
+{
+	for (size_t i = 0; i < plan->layers.n; i++)
+		if (!is_stored(plan->place, plan->layers.p[i]))
+			return true;
+	return false;
+}
+
+int vol_plan_check_layers(struct vop *op)
+{
+	bool is_overlay = strcmp(op->made.backend, "overlay") == 0 || strcmp(op->made.backend, "squash") == 0;
+
+	if (op->as.uid == 0 || (is_overlay && op->plan.storage[0] == '\0') || !has_given_layers(&op->plan))
+		return 0;
+	return err_set(&op->err, ERR_Permission, "layers: only root has one that is given by its path %s",
+		       is_overlay ? "below a storage that stays" : "copied");
+}
+
+int vol_check_export(const struct vol *v, uid_t uid, struct err *err)
+{
+	const char *backend = v->made.backend;
+
+	if (uid == 0 || (strcmp(backend, "dir") != 0 && strcmp(backend, "quota") != 0 && !has_given_layers(&v->plan) &&
+			 (v->plan.storage[0] != '/' || v->plan.storage_named)))
+		return 0;
+	return err_set(err, ERR_Permission, "volume %u: it holds what was given by a path, files of others maybe: only root exports it",
+		       (unsigned)v->id);
+}
+
 int vol_plan_resolve(struct vop *op)
 {
 	int r = resolve_place(op);

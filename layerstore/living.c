@@ -105,11 +105,19 @@ int vol_open_data(const struct vol_spec *spec, const struct vol_made *made, stru
 {
 	struct vol_made copy = *made;
 	autovol struct vol v = vol_begin(spec, &copy);
+	struct mnt_where at;
 	int fd, r;
 
 	if (!v.be || (v.be != &backend_overlay && v.be != &backend_squash)) {
 		fd = path_open(spec->path, O_RDONLY | O_DIRECTORY);
-		return fd < 0 ? err_sys(err, -fd, "%s", spec->path) : fd;
+		if (fd < 0)
+			return err_sys(err, -fd, "%s", spec->path);
+		/* Whoever owns a directory on the way may have moved it, and something else be there now. */
+		if (made->mount && (mnt_where(fd, "", &at) < 0 || at.id != made->mount)) {
+			close(fd);
+			return err_set(err, ERR_VolumeNotReady, "volume %s: something else is there", spec->path);
+		}
+		return fd;
 	}
 	r = made->image[0] ? home_open(&v) : storage_find(&v);
 	if (r < 0)

@@ -250,6 +250,59 @@ not_built() {
 	as games vol_build "storage=$DIR/his" backend=bind
 }
 
+@test "export: a user reads nothing out that he could not read himself" {
+	mkdir -p "$DIR"/{sys/closed,his}
+	echo secret >"$DIR/sys/shadow"
+	chmod 600 "$DIR/sys/shadow"
+	chown games "$DIR/his"
+	for spec in "storage=$DIR/sys backend=bind" "storage=$DIR/sys backend=rbind" "storage=$DIR/sys backend=plain"; do
+		# shellcheck disable=SC2086 # a list of words
+		VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build $spec read_only=true
+		want_errno EACCES as games put ".volumes/$VOL/export" "$DIR/his/a.tar"
+		want_error Permission as games put ".volumes/$VOL/export" "$DIR/his/a.tar"
+		[ ! -e "$DIR/his/a.tar" ]
+	done
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "path=$DIR/his" backend=dir
+	want_errno EACCES as games put ".volumes/$VOL/export" "$DIR/his/a.tar"
+	put ".volumes/$VOL/export" "$DIR/his/a.tar"
+	# of his own in the place he does
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build backend=plain
+	as games put ".volumes/$VOL/export" "$DIR/his/b.tar"
+	[ -s "$DIR/his/b.tar" ]
+}
+
+@test "layers: a user has none of a path copied, nor above it a storage that stays" {
+	mkdir -p "$DIR"/{sys,his}
+	echo secret >"$DIR/sys/shadow"
+	chmod 600 "$DIR/sys/shadow"
+	chown games "$DIR/his"
+	not_built Permission "layers=$DIR/sys" backend=plain
+	not_built Permission "layers=$DIR/sys" backend=plain storage=stays
+	not_built Permission "layers=$DIR/sys" backend=loop space_limit=16M
+	if ! grep -q '^overlay: missing' "$PORTO_ROOT/.porto/features"; then
+		not_built Permission "layers=$DIR/sys" backend=overlay storage=stays
+		# what he renames comes into the upper layer as it is
+		VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "layers=$DIR/sys" backend=overlay
+		as games mv "$(prop ".volumes/$VOL" path)/shadow" "$(prop ".volumes/$VOL" path)/mine"
+		want_errno EACCES as games put ".volumes/$VOL/export" "$DIR/his/a.tar"
+	fi
+}
+
+@test "export: what took the place of a volume is not read out" {
+	mkdir -p "$DIR"/{sys/in,his/x/in}
+	echo secret >"$DIR/sys/in/file"
+	chmod 700 "$DIR/sys/in"
+	chown -R games "$DIR/his"
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "path=$DIR/his/x/in" backend=plain
+	other=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "storage=$DIR/sys" backend=bind read_only=true
+	as games mv "$DIR/his/x" "$DIR/his/y"
+	as games mkdir "$DIR/his/x"
+	as games put ".volumes/$other/link" "/ $DIR/his/x ro"
+	want_error VolumeNotReady as games put ".volumes/$VOL/export" "$DIR/his/a.tar"
+	[ ! -e "$DIR/his/a.tar" ]
+	want_error VolumeNotReady as games put ".volumes/$VOL/link" "/ $DIR/his/z"
+}
+
 @test "storage given by path: a user changes neither owner nor mode nor quota of what is not his" {
 	mkdir -p "$DIR"/{shared,his}
 	chmod 1777 "$DIR/shared"
