@@ -195,6 +195,10 @@ int vlink_mount(struct vop *op, struct vlink *l, const char *source)
 	r = vop_check_answers(op, "target", l->host);
 	if (r < 0)
 		return r;
+	/* each such link would be in all the others: five of them are all the mounts that a host may have */
+	if (link.recursive && op->as.uid != 0 &&
+	    (path_is_below(l->host, source) || (op->made.storage[0] != '\0' && path_is_below(l->host, op->made.storage))))
+		return err_set(&op->err, ERR_InvalidPath, "target %s: in the tree that is linked there", l->target);
 	r = vol_link(&link, &op->err);
 	if (r == 0) {
 		l->mounted = true;

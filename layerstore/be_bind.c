@@ -17,7 +17,9 @@ static int bind_mount(struct vol *v, struct err *err)
 
 static int rbind_mount(struct vol *v, struct err *err)
 {
-	return clone(v, MNT_RECURSIVE, err);
+	int r = v->spec->by != 0 ? mnt_check_room(err) : 0;
+
+	return r < 0 ? r : clone(v, MNT_RECURSIVE, err);
 }
 
 const struct backend backend_bind = {

@@ -178,6 +178,8 @@ int vol_link(struct vol_link *l, struct err *err)
 		r = way_make(l, ours.mode & S_IFMT, &w);
 	if (r < 0)
 		return way_fail(r, l, err);
+	if (l->uid != 0 && l->recursive && (r = mnt_check_room(err)) < 0)
+		return r;
 	mount = mnt_clone(source, "", flags);
 	if (mount < 0)
 		return err_sys(err, -mount, "volume %s", l->source);

@@ -25,6 +25,9 @@ _Static_assert(MNT_HOST_ATTRS == (MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID), "no dev
 #define STATMOUNT_MNT_BASIC 2u
 #define STATMOUNT_ID_OLD    56 /* offset of mnt_id_old in struct statmount */
 
+/* fs.mount-max of a kernel that doesn't tell. */
+#define MOUNT_MAX_DEFAULT 100000
+
 /* More than anybody stacks; what is still there then is reported as busy. */
 #define STACK_MAX 256
 
@@ -125,6 +128,30 @@ int mnt_reconfigure(int fd, const struct mnt_param *params, struct err *err)
 	if (fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
 		return context_fail(context, errno, "remount", err);
 	return 0;
+}
+
+static bool count_one(void *arg, const char *point)
+{
+	(void)point;
+	++*(uint64_t *)arg;
+	return false;
+}
+
+int mnt_check_room(struct err *err)
+{
+	autofree char *text = NULL;
+	uint64_t n = 0, max = MOUNT_MAX_DEFAULT;
+	FILE *f = fopen("/proc/sys/fs/mount-max", "re");
+	size_t size = 0;
+
+	if (f && getline(&text, &size, f) > 0)
+		max = strtoull(text, NULL, 10);
+	if (f)
+		fclose(f);
+	if (mounts_each(count_one, &n) < 0 || n <= max / 32) /* one more clone goes into all those that see it */
+		return 0;
+	return err_set(err, ERR_ResourceNotAvailable, "%llu mounts on this host are enough: only root copies trees of them now",
+		       (unsigned long long)n);
 }
 
 int mnt_clone(int dirfd, const char *name, unsigned flags)

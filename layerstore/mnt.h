@@ -35,6 +35,8 @@ int mnt_reconfigure(int fd, const struct mnt_param *params, struct err *err);
 #define MNT_READ_ONLY  2u
 #define MNT_ALLOW_SUID 4u
 int mnt_clone(int dirfd, const char *name, unsigned flags);
+/* A tree that is cloned into itself again and again doubles: what is not root's leaves most of fs.mount-max to others. */
+int mnt_check_room(struct err *err);
 
 int mnt_attach(int mount, int target);
 

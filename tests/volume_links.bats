@@ -64,6 +64,21 @@ root_new() {
 
 # ---- links ----
 
+@test "link: a tree that takes mounts along is not linked into itself by a user" {
+	mkdir -p "$TEST_DIR/self"/{a,b,o}
+	chown -R games "$TEST_DIR/self"
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "path=$TEST_DIR/self/o" backend=dir
+	mkdir "$TEST_DIR/self/o/in"
+	chown games "$TEST_DIR/self/o/in"
+	want_error InvalidPath as games put ".volumes/$VOL/link" "/ $TEST_DIR/self/o/in"
+	as games put ".volumes/$VOL/link" "/ $TEST_DIR/self/a"
+	vol_destroy "$VOL"
+	VOL=$(cat "$PORTO_ROOT/.volumes/next") && as games vol_build "storage=$TEST_DIR/self" backend=rbind
+	want_error InvalidPath as games put ".volumes/$VOL/link" "/ $TEST_DIR/self/b"
+	vol_destroy "$VOL"
+	rm -r "$TEST_DIR/self"
+}
+
 @test "link: without target a hold, with one a mount below the container's root; read-only if asked" {
 	mkdir "$DIR/root"
 	ct_new a "root=$DIR/root"
