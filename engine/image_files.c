@@ -234,8 +234,12 @@ static int add_word(struct strv *words, const char *option, const char *value)
 static int begin(const struct file_call *c, struct sjob *j, const struct request *q, const char *name)
 {
 	const char *registry = c->e->conf->daemon_docker_registry;
+	char owner[24];
 	int r = sjob_set_image(j, q->resolved, name);
 
+	snprintf(owner, sizeof(owner), "%u", (unsigned)j->as.uid);
+	if (r == 0)
+		r = add_word(&j->words, "--owner", owner);
 	if (r == 0)
 		r = add_word(&j->words, "--registry", registry);
 	if (r == 0)
@@ -373,6 +377,8 @@ static int remove_image(const struct dir_call *c)
 
 	if (lookup(c->e, c->node, c->name, &dir, &id) < 0 || !image_by_id(c->e, id, &v))
 		return err_set(c->err, ERR_DockerImageNotFound, "image %.100s: not here", c->name);
+	if (c->as->uid != 0 && c->as->uid != v.rec->uid)
+		return err_set_no(c->err, ERR_Permission, EPERM, "image %.12s belongs to user %u", v.rec->id, (unsigned)v.rec->uid);
 	r = image_remove(c->e, &v, c->err);
 	if (r < 0)
 		image_note_error(c->e, id, c->err);

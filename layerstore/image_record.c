@@ -146,6 +146,9 @@ int image_record_load(int images_fd, const char *id, struct image_record *ret)
 	if (r < 0)
 		return r;
 	rec.tagged = st.st_mtim;
+	if (fstat(dirfd, &st) < 0)
+		return -errno;
+	rec.uid = st.st_uid;
 	*ret = rec;
 	rec = (struct image_record){};
 	return 0;

@@ -20,6 +20,7 @@ struct image_record {
 	char *workdir, *user, *created, *arch; /* never NULL in one that was loaded */
 	uint64_t size;                         /* bytes of its layers' archives */
 	struct timespec tagged;                /* when tags was written */
+	uid_t uid;                             /* who may remove it and take its tags: its directory's owner */
 };
 
 struct image_records {

@@ -240,6 +240,30 @@ $(short base)" ]
 	[ -e "$I/$(short base)" ]
 }
 
+@test "an image is its owner's: another user neither takes its tags nor removes it" {
+	docker_save "$BATS_TEST_TMPDIR/other.save" app:1 base
+	docker_save "$BATS_TEST_TMPDIR/mine.save" app:1 app
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR" "${BATS_TEST_TMPDIR%/*}"
+	echo "$BATS_TEST_TMPDIR/mine.save" >"$I/import"
+	want_error Permission as daemon put .images/import "$BATS_TEST_TMPDIR/other.save"
+	[ ! -e "$I/$(short base)" ]
+	want_error Permission as daemon put .images/import "$BATS_TEST_TMPDIR/other.save; name=app:1"
+	[ "$(cat "$I/find[app:1]")" = "$(short app)" ]
+	want_errno EPERM as daemon rmdir "$I/$(short app)"
+	want_error Permission as daemon put .images/remove app:1
+	[ "$(cat "$I/$(short app)/tags")" = mirror.gcr.io/library/app:1 ]
+	# his own he does; root takes tags from everybody
+	as daemon put .images/import "$BATS_TEST_TMPDIR/other.save; name=his:1"
+	want_error Permission as games put .images/remove his:1
+	as daemon put .images/remove his:1
+	as daemon put .images/import "$BATS_TEST_TMPDIR/other.save; name=his:1"
+	echo "$BATS_TEST_TMPDIR/mine.save; name=his:1" >"$I/import"
+	[ "$(cat "$I/find[his:1]")" = "$(short app)" ]
+	# what root has brought too is root's
+	echo "$BATS_TEST_TMPDIR/other.save; name=too:1" >"$I/import"
+	want_errno EPERM as daemon rmdir "$I/$(short base)"
+}
+
 @test "a container sees the images of the places it may use" {
 	echo "$FIXTURES/app.save" >"$I/import"
 	ct_new a

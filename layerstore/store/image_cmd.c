@@ -11,6 +11,7 @@ struct options {
 	const char *name; /* the argument, or NULL */
 	bool dir;
 	struct image_wish wish;
+	uid_t owner;
 	struct image_registry registry;
 	bool token; /* on descriptor 0 */
 	struct text token_read;
@@ -100,15 +101,15 @@ static int run_sweep(struct image_job *job UNUSED, const struct options *o UNUSE
 	return 0;
 }
 
-/* Letters of options: a arch, d digest, D dir, r registry, m mirror, i insecure, u auth-url, s service, t token. */
+/* Letters of options: a arch, d digest, D dir, r registry, m mirror, i insecure, o owner, u auth-url, s service, t token. */
 static const struct image_command commands[] = {
 	/* clang-format off */
-	{ "image-import", "[--dir] [--arch A] [--digest D] [--registry R] [--mirror M] [NAME]", "Dadrm", 0, 1, run_import },
+	{ "image-import", "[--dir] [--arch A] [--digest D] [--owner UID] [--registry R] [--mirror M] [NAME]", "Dadorm", 0, 1, run_import },
 	{ "image-layers", "[--registry R] [--mirror M] NAME|ID",                                "rm",    1, 1, run_layers },
 	{ "image-list",   "",                                                                   "",      0, 0, run_list },
-	{ "image-pull",   "[--arch A] [--insecure] [--auth-url URL] [--service S] [--token] [--registry R] [--mirror M] NAME",
-	                                                                                        "aiustrm", 1, 1, run_pull },
-	{ "image-remove", "[--registry R] [--mirror M] NAME|ID",                                "rm",    1, 1, run_remove },
+	{ "image-pull",   "[--arch A] [--insecure] [--auth-url URL] [--service S] [--token] [--owner UID] [--registry R] [--mirror M] NAME",
+	                                                                                        "aioustrm", 1, 1, run_pull },
+	{ "image-remove", "[--owner UID] [--registry R] [--mirror M] NAME|ID",                  "orm",   1, 1, run_remove },
 	{ "image-show",   "[--registry R] [--mirror M] NAME|ID",                                "rm",    1, 1, run_show },
 	{ "image-sweep",  "",                                                                   "",      0, 0, run_sweep },
 	/* clang-format on */
@@ -120,6 +121,7 @@ static const struct option long_options[] = {
 	{ "arch", required_argument, NULL, 'a' },     { "auth-url", required_argument, NULL, 'u' },
 	{ "digest", required_argument, NULL, 'd' },   { "dir", no_argument, NULL, 'D' },
 	{ "insecure", no_argument, NULL, 'i' },       { "mirror", required_argument, NULL, 'm' },
+	{ "owner", required_argument, NULL, 'o' },
 	{ "registry", required_argument, NULL, 'r' }, { "service", required_argument, NULL, 's' },
 	{ "token", no_argument, NULL, 't' },          { NULL, 0, NULL, 0 },
 };
@@ -141,6 +143,9 @@ static void set_option(struct options *o, int letter)
 		break;
 	case 'm':
 		o->wish.defaults.mirror = optarg;
+		break;
+	case 'o':
+		o->owner = (uid_t)strtoul(optarg, NULL, 10);
 		break;
 	case 'r':
 		o->wish.defaults.registry = optarg;
@@ -233,6 +238,7 @@ int image_run(const struct image_command *c, struct job *j, int argc, char **arg
 		r = read_token(&o, err);
 	if (r == 0)
 		r = image_store_open(&store, j, FD_PLACE, err);
+	store.owner = o.owner;
 	if (r == 0)
 		r = in_store(c, &o, &job, err);
 	if (r < 0 && err->kind == ERR_Success)

@@ -193,6 +193,11 @@ static int build(struct image_job *job, const struct image_found *f, struct imag
 	lock = image_store_lock(job->store, err);
 	if (lock < 0)
 		return lock;
+	r = image_store_check_tags(job->store, rec, err);
+	if (r < 0)
+		return r;
+	if (fchown(c->image, job->store->owner, (gid_t)-1) < 0)
+		return err_sys(err, errno, "image %.12s", rec->id);
 	r = commit(job->store, c, rec);
 	if (r < 0)
 		return err_sys(err, -r, "image %.12s", rec->id);
@@ -203,8 +208,9 @@ static int build(struct image_job *job, const struct image_found *f, struct imag
 static int add_to_old(const struct image_store *s, const struct image_record *rec, struct err *err)
 {
 	autoclose int lock = image_store_lock(s, err);
+	int r = lock < 0 ? lock : image_store_check_tags(s, rec, err);
 
-	return lock < 0 ? lock : image_store_add(s, rec, err);
+	return r < 0 ? r : image_store_add(s, rec, err);
 }
 
 static int import_one(struct image_job *job, const struct image_found *f, struct image_record *rec, struct err *err)

@@ -208,6 +208,23 @@ static int take_tags(const struct image_store *s, const struct image_record *fro
 	return dirfd < 0 ? dirfd : replace_list(dirfd, "tags", &left);
 }
 
+static bool may_change(const struct image_store *s, const struct image_record *rec)
+{
+	return s->owner == 0 || s->owner == rec->uid;
+}
+
+int image_store_check_tags(const struct image_store *s, const struct image_record *rec, struct err *err)
+{
+	autorecords struct image_records recs = {};
+	int r = image_records_read(s->images, &recs, err);
+
+	for (size_t i = 0; r == 0 && i < recs.n; i++)
+		for (size_t k = 0; r == 0 && k < rec->tags.n && strcmp(recs.p[i].id, rec->id) != 0; k++)
+			if (has(&recs.p[i].tags, rec->tags.p[k]) && !may_change(s, &recs.p[i]))
+				r = err_set(err, ERR_Permission, "tag %s is another user's image's", rec->tags.p[k]);
+	return r;
+}
+
 int image_store_add(const struct image_store *s, const struct image_record *rec, struct err *err)
 {
 	autorecords struct image_records recs = {};
@@ -215,6 +232,8 @@ int image_store_add(const struct image_store *s, const struct image_record *rec,
 	autoclose int dirfd = open_image(s, rec->id);
 	int r = dirfd < 0 ? dirfd : image_record_load(s->images, rec->id, &old);
 
+	if (r == 0 && old.uid != s->owner && fchown(dirfd, 0, (gid_t)-1) < 0)
+		r = -errno;
 	if (r == 0)
 		r = add_new(&old.digests, &rec->digests);
 	if (r == 0)
@@ -255,6 +274,8 @@ int image_store_drop(const struct image_store *s, const struct image_record *rec
 	autostrv struct strv gone = {};
 	int r = tag ? strv_add(&gone, tag) : 0;
 
+	if (!may_change(s, rec))
+		return err_set(err, ERR_Permission, "image %.12s belongs to user %u", rec->id, (unsigned)rec->uid);
 	if (r == 0 && tag && rec->tags.n > 1) {
 		r = take_tags(s, rec, &gone);
 	} else if (r == 0) {

@@ -28,6 +28,7 @@ struct image_store {
 	const struct job *job; /* whose end ends waiting for locks too */
 	int place;             /* not its own */
 	int dir, images, layers;
+	uid_t owner; /* who asks; an image's directory belongs to who brought it, or to root if several did */
 };
 
 /* Makes what is missing below the directory porto_docker. */
@@ -43,9 +44,11 @@ int image_store_use(const struct image_store *s, struct err *err);
 int image_store_find(const struct image_store *s, const char *name, const struct image_defaults *def,
 		     struct image_record *ret, struct err *err);
 
+/* Under the lock, before anything is changed: only root takes a tag from somebody else's image. */
+int image_store_check_tags(const struct image_store *s, const struct image_record *rec, struct err *err);
 /* Under the lock: more tags and digests for an image that is there; the tags leave other images. */
 int image_store_add(const struct image_store *s, const struct image_record *rec, struct err *err);
-/* Under the lock: the tag leaves the image, or (NULL, or its last) the image goes. */
+/* Under the lock: the tag leaves the image, or (NULL, or its last) the image goes. Only its owner and root may. */
 int image_store_drop(const struct image_store *s, const struct image_record *rec, const char *tag, struct err *err);
 
 bool image_store_has_layer(const struct image_store *s, const char *id);
