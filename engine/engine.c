@@ -534,6 +534,9 @@ static int chown_in_dir(struct engine *e, const struct engine_cred *who, uint64_
 		return -EPERM;
 	if (replayed(e, cookie, &id, &r))
 		return r;
+	/* who stands in a directory may name it when it is gone */
+	if (ops->exists != NULL && !ops->exists(e, n))
+		return -ENOENT;
 	cred_effective(e, who, &c.effective, &c.home);
 	c.as = &c.effective;
 	r = cred_check_access(e, who, err);

@@ -250,6 +250,19 @@ same() {
 	as games rmdir "$L/a"
 }
 
+@test "chown of what is gone, by who still stands in it, says so and hurts nobody" {
+	worker=$(worker_pid)
+	vol_new
+	mkdir "$PORTO_ROOT/.layers/gone" "$PORTO_ROOT/.storages/gone"
+	for dir in .layers/gone .storages/gone ".volumes/$VOL"; do
+		cd "$PORTO_ROOT/$dir"
+		rmdir "$PORTO_ROOT/$dir"
+		want_errno ENOENT perl -e 'chown(5, -1, ".") or die "$!\n"'
+	done
+	cd /
+	[ "$(worker_pid)" = "$worker" ]
+}
+
 @test "an archive is read and written with the rights of who asks" {
 	T=$TEST_DIR/rights
 	mkdir "$T"
