@@ -1,0 +1,11 @@
+/* netctl/nft.h: nf_tables by libnftables, which is loaded when it is first needed: most hosts never need it, and it isn't small. */
+#ifndef NETCTL_NFT_H
+#define NETCTL_NFT_H
+
+#include "base/err.h"
+#include "base/text.h"
+
+/* The commands as one transaction, in the network namespace of the thread. NotSupported without the library or the kernel's part. */
+int nft_run(const struct text *commands, struct err *err);
+
+#endif
