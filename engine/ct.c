@@ -198,6 +198,7 @@ void ct_free(struct ct *ct)
 	pairs_done(&ct->ulimit_pushed);
 	cg_let_go(ct->e->cgroups, &ct->cg);
 	free(ct->cg.path);
+	free(ct->net_ip);
 	free(ct->start_error);
 	free(ct->error);
 	free(ct->name);

@@ -25,6 +25,7 @@
 #include "engine/notes.h"
 #include "engine/props.h"
 #include "engine/types.h"
+#include "netctl/netctl.h"
 
 #define CT_LEVEL_MAX 16
 #define LABELS_MAX 100
@@ -76,7 +77,8 @@ struct stream {
 /* What a file that several properties come from said in this round: it is read once. */
 struct seen {
 	uint64_t round; /* of which the values are */
-	bool has_cpu, has_oom, has_memory;
+	bool has_cpu, has_oom, has_memory, has_net;
+	struct net_counts net;
 	struct cg_cpu_time cpu;
 	uint64_t oom;
 	struct memory_stat memory;
@@ -134,6 +136,13 @@ struct ct {
 	int note_status;
 	struct loop_timer note_timer; /* the note does not come: the supervisor is gone */
 	struct stream streams[3];
+
+	struct net_job *net_job; /* a thread sets its network up or takes it down; net.h */
+	bool net_up;             /* there may be something of it on the host's side */
+	bool net_changed;        /* limits were written while net_job was under way */
+	bool net_counted, net_classed; /* netctl knows its cgroup; it has a class of the host's devices */
+	uint32_t net_heir;       /* whose its counts are when it has gone: the parent, which it will not know any more; 0: nobody's */
+	char *net_ip;            /* what ip became at the start, NULL: as it is written */
 
 	uint64_t output_seen; /* length of the longer output at the last look */
 
@@ -193,6 +202,7 @@ struct io_seen {
 
 struct engine {
 	struct loop *loop;
+	struct net *net;      /* net.c; NULL before net_open */
 	const struct config *conf;
 	const struct engine_events *events;
 	void *events_arg;
@@ -295,6 +305,7 @@ const struct cg *ct_home_cg(const struct ct *ct);
 uint64_t ct_seconds(const struct ct *ct, bool since_death);
 int ct_exit_code(const struct ct *ct); /* of a dead one: PROPERTIES.md 4.1 */
 bool ct_isolated(const struct ct *ct); /* isolate, unless the virt_mode forbids it */
+bool ct_own_net(const struct ct *ct); /* a network namespace that is made for it: net.c */
 bool ct_has_root(const struct ct *ct); /* a chroot of its own */
 
 /* Once a round; name is that of the property whose error it would be. */
@@ -308,7 +319,8 @@ unsigned controllers_default(const struct config *conf, const struct cgroups *g)
 void controllers_check(const struct config *conf, const struct cgroups *g, struct text *out);
 
 /* features.c */
-int features_format(const struct config *conf, struct cgroups *g, struct text *out);
+/* e NULL: nothing runs yet. How much is missing. */
+int features_format(const struct config *conf, struct cgroups *g, struct engine *e, struct text *out);
 void cg_list_foreign(struct engine *e, struct text *out); /* cgroups below our root that no container owns */
 /* daemon.c */
 void properties_format(struct text *out);

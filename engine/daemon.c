@@ -12,6 +12,7 @@
 #include "engine/eventlog.h"
 #include "engine/hooks.h"
 #include "engine/layer.h"
+#include "engine/net.h"
 #include "engine/save.h"
 #include "engine/wait.h"
 
@@ -60,7 +61,7 @@ static int read_uid_error(const struct file_call *c, struct text *out)
 
 static int read_features(const struct file_call *c, struct text *out)
 {
-	return features_format(c->e->conf, c->e->cgroups, out) < 0 ? text_ok(out) : 0;
+	return features_format(c->e->conf, c->e->cgroups, c->e, out) < 0 ? text_ok(out) : 0;
 }
 
 static int read_find(const struct file_call *c, struct text *out)
@@ -110,6 +111,7 @@ static int read_leaks(const struct file_call *c, struct text *out)
 	closedir(d);
 	vol_list_leaks(e, out);
 	store_list_leaks(e, out);
+	net_leaks(e, out);
 	cg_list_foreign(e, out);
 	return 0;
 }

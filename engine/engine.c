@@ -19,6 +19,7 @@
 #include "engine/fsm.h"
 #include "engine/layer.h"
 #include "engine/run.h"
+#include "engine/net.h"
 #include "engine/save.h"
 #include "engine/ulimit.h"
 #include "engine/wait.h"
@@ -147,6 +148,8 @@ static int set_up(struct engine *e, struct err *err)
 	if (r == 0)
 		r = store_open(e, err);
 	if (r == 0)
+		r = net_open(e, err);
+	if (r == 0)
 		r = restore_all(e, err);
 	if (r == 0)
 		r = vol_restore(e, err);
@@ -191,6 +194,7 @@ void engine_free(struct engine *e)
 	if (e == NULL)
 		return;
 	wait_free(e);
+	net_close(e);
 	store_close(e);
 	vol_save_close(e);
 	while (e->root != NULL && e->root->children != NULL) {

@@ -13,6 +13,7 @@
 #include "engine/cpu.h"
 #include "engine/ct.h"
 #include "engine/io.h"
+#include "engine/net.h"
 #include "layerstore/layerstore.h"
 
 #define FDS_WANTED 16384
@@ -22,7 +23,7 @@ static bool readable(const char *path)
 	return access(path, F_OK) == 0;
 }
 
-int features_format(const struct config *conf, struct cgroups *g, struct text *out)
+int features_format(const struct config *conf, struct cgroups *g, struct engine *e, struct text *out)
 {
 	struct utsname un;
 	struct rlimit fds = {};
@@ -50,7 +51,8 @@ int features_format(const struct config *conf, struct cgroups *g, struct text *o
 			text_addf(out, "%s: %s%s\n", props[i].name, why != NULL ? "missing: " : "yes", why != NULL ? why : "");
 	}
 	vol_features(conf->volumes_default_place, out);
-	text_add(out, "virt_mode os, docker; user namespaces; capabilities; devices; seccomp; networks: not in this version\n");
+	net_features(conf, e, out);
+	text_add(out, "virt_mode os, docker; user namespaces; capabilities; devices; seccomp: not in this version\n");
 	return missing;
 }
 
@@ -74,7 +76,7 @@ int engine_check(const struct config *conf, struct text *out)
 		text_addf(out, "cgroups: %s\n", err.text);
 		return r;
 	}
-	missing += features_format(conf, g, out);
+	missing += features_format(conf, g, NULL, out);
 	controllers_check(conf, g, out);
 	missing += __builtin_popcount(need & ~cg_available(g));
 	cg_remove_new(g); /* who only looks leaves nothing */

@@ -73,6 +73,7 @@ READ_HOOK(read_parent);
 READ_HOOK(read_place);
 READ_HOOK(read_process_count);
 READ_HOOK(read_readme);
+READ_HOOK(read_resolv_conf);
 READ_HOOK(read_root_path);
 READ_HOOK(read_root_pid);
 READ_HOOK(read_spec);
@@ -82,6 +83,7 @@ READ_HOOK(read_stat);
 READ_HOOK(read_state);
 READ_HOOK(read_stderr_offset);
 READ_HOOK(read_stdout_offset);
+READ_HOOK(read_sysctl);
 READ_HOOK(read_taint);
 READ_HOOK(read_task_cred);
 READ_HOOK(read_thread_count);
@@ -98,7 +100,9 @@ CHECK_HOOK(check_cpu_limit);
 CHECK_HOOK(check_cpu_policy);
 CHECK_HOOK(check_cpu_set);
 CHECK_HOOK(check_cpu_weight);
+CHECK_HOOK(check_etc_hosts);
 CHECK_HOOK(check_group);
+CHECK_HOOK(check_hostname);
 CHECK_HOOK(check_io_guarantee);
 CHECK_HOOK(check_io_limit);
 CHECK_HOOK(check_io_policy);
@@ -111,6 +115,7 @@ CHECK_HOOK(check_owner_group);
 CHECK_HOOK(check_owner_user);
 CHECK_HOOK(check_place);
 CHECK_HOOK(check_private);
+CHECK_HOOK(check_resolv_conf);
 CHECK_HOOK(check_root);
 CHECK_HOOK(check_stdout_limit);
 CHECK_HOOK(check_stream);
@@ -130,6 +135,7 @@ APPLY_HOOK(apply_io_limit);
 APPLY_HOOK(apply_io_ops_limit);
 APPLY_HOOK(apply_io_policy);
 APPLY_HOOK(apply_io_weight);
+APPLY_HOOK(apply_resolv_conf);
 APPLY_HOOK(apply_thread_limit);
 APPLY_HOOK(apply_ulimit);
 
@@ -149,6 +155,45 @@ WRITE_HOOK(write_controllers);
 WRITE_HOOK(write_owner_cred);
 WRITE_HOOK(write_state);
 WRITE_HOOK(write_task_cred);
+
+/* ---- network: net_props.c, read_net.c ---- */
+
+CHECK_HOOK(check_default_gw);
+CHECK_HOOK(check_ip);
+CHECK_HOOK(check_ip_limit);
+CHECK_HOOK(check_net);
+CHECK_HOOK(check_net_rates);
+CHECK_HOOK(check_publish);
+
+APPLY_HOOK(apply_net_guarantee);
+APPLY_HOOK(apply_net_limit);
+APPLY_HOOK(apply_net_rx_limit);
+APPLY_HOOK(apply_net_tos);
+APPLY_HOOK(apply_publish);
+
+READ_HOOK(read_ip);
+READ_HOOK(read_net);
+READ_HOOK(read_net_bytes);
+READ_HOOK(read_net_class_id);
+READ_HOOK(read_net_drops);
+READ_HOOK(read_net_lacking);
+READ_HOOK(read_net_limit_bound);
+READ_HOOK(read_net_netstat);
+READ_HOOK(read_net_overlimits);
+READ_HOOK(read_net_packets);
+READ_HOOK(read_net_rx_bytes);
+READ_HOOK(read_net_rx_drops);
+READ_HOOK(read_net_rx_limit_bound);
+READ_HOOK(read_net_rx_overlimits);
+READ_HOOK(read_net_rx_packets);
+READ_HOOK(read_net_snmp);
+READ_HOOK(read_net_snmp6);
+READ_HOOK(read_net_tx_bytes);
+READ_HOOK(read_net_tx_drops);
+READ_HOOK(read_net_tx_packets);
+
+LACKS_HOOK(lacks_net_soft);
+LACKS_HOOK(lacks_net_speed);
 
 /* ---- memory: apply_memory.c, read_memory.c ---- */
 

@@ -50,7 +50,7 @@ static uint64_t hits_of(struct ct *ct)
 
 /* ---- watching ---- */
 
-static int listen(struct ct *ct)
+static int listen_to(struct ct *ct)
 {
 	int r = ct->oom.listening ? 0 : loop_add(ct->e->loop, &ct->oom.watch, ct->oom.events);
 
@@ -83,7 +83,7 @@ void oom_watch(struct ct *ct)
 	}
 	ct->oom.watch = (struct loop_fd){ .fd = fd, .fn = on_ready, .arg = ct };
 	(void)cg_oom_taken(ct->e->cgroups, fd);
-	r = listen(ct);
+	r = listen_to(ct);
 	if (r < 0)
 		oom_unwatch(ct);
 }
@@ -138,7 +138,7 @@ static void rest_over(void *arg)
 	struct ct *ct = arg;
 
 	if (is_watched(ct))
-		(void)listen(ct);
+		(void)listen_to(ct);
 }
 
 static void rest(struct ct *ct)

@@ -12,6 +12,8 @@
 #include "engine/layer.h"
 #include "engine/limits.h"
 #include "engine/memory.h"
+#include "engine/names.h"
+#include "engine/net.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -169,6 +171,8 @@ static void load_own(struct restoring *r, const char *name, const char *value)
 		load_pid(ct, value);
 	} else if (strcmp(name, "error") == 0) {
 		ct->error = strdup(value);
+	} else if (strcmp(name, "net_ip") == 0) {
+		ct->net_ip = strdup(value);
 	} else if (strcmp(name, "start_error") == 0) {
 		ct->start_error = strdup(value);
 	} else if (sscanf(name, "stream%d", &n) == 1 && n >= 0 && n < 3) {
@@ -521,10 +525,12 @@ int restore_all(struct engine *e, struct err *err)
 	sweep(e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		match_state(ct);
+	net_restore(e);
 	apply_defaults(e);
 	oom_restore(e);
 	finish_stops(e);
 	drop_weak(e);
+	names_restore(e);
 	tick_start(e);
 	cpu_set_resume(e);
 	return 0;

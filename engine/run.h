@@ -11,6 +11,8 @@
 int start_begin(struct ct *ct, const struct engine_cred *who, uint64_t cookie, struct err *err);
 /* Looks at what porto-init has written: the start goes on, succeeds or is undone. */
 void start_check_report(struct ct *ct);
+/* It can't go on: what was made is undone, then the waiters hear why. */
+void start_fail(struct ct *ct, const struct err *err);
 /* A stop or the death of the parent meets a start: it is undone, its waiters hear InvalidState. */
 void start_abort(struct ct *ct);
 /* A stop or a death meets a pause: it is undone, its waiters hear Busy and why. */
@@ -30,6 +32,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err);
 
 /* Makes the process; ct->pid, pidfd and report are set and the record is saved before it may act. */
 int spawn_task(struct ct *ct, uint64_t cookie, struct err *err);
+/* Tells the process what to do; the pipe is made to hold the whole list, so this never waits. */
+int spawn_send(int fd, const struct text *ops, struct err *err);
 /* Begins to watch ct->pidfd. */
 int task_watch(struct ct *ct);
 void task_unwatch(struct ct *ct);

@@ -16,6 +16,8 @@
 #include "engine/init/proto.h"
 #include "engine/io.h"
 #include "engine/memory.h"
+#include "engine/names.h"
+#include "engine/net.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -30,6 +32,8 @@ struct spawn {
 	struct birth b;
 	bool owned[BIRTH_FDS]; /* close b.fds[i] at the end */
 	int ops_write, report_read;
+	bool new_net;          /* porto-init makes an empty network itself */
+	struct names names;
 };
 
 static void op(struct spawn *s, const char *name)
@@ -98,12 +102,61 @@ static int add_cgroups(struct spawn *s)
 	return n < 0 ? n : 0;
 }
 
-static void add_mounts(struct spawn *s)
+/* Before the mounts: /sys shows the network of who mounts it. */
+static int add_net(struct spawn *s, struct err *err)
+{
+	enum net_mode mode = net_mode_of(s->ct);
+	int fd, at;
+
+	if (s->new_net)
+		op(s, "newnet");
+	if (mode != NET_CONTAINER && mode != NET_NETNS)
+		return 0;
+	fd = net_join_fd(s->ct, err);
+	if (fd < 0)
+		return fd;
+	at = pass(s, fd, true);
+	if (at < 0)
+		return err_sys(err, -at, "net");
+	op_num(s, "setns", at);
+	op(s, "0x40000000"); /* CLONE_NEWNET */
+	return 0;
+}
+
+static void add_sysctls(struct spawn *s)
+{
+	for (size_t i = 0; i < s->names.sysctls.k.n; i++) {
+		op1(s, "sysctl", s->names.sysctls.k.p[i]);
+		op(s, s->names.sysctls.v.p[i]);
+	}
+}
+
+/* A default must not hide what is bound by hand; what was asked for by name comes over it. */
+static int add_names(struct spawn *s, bool must)
+{
+	for (size_t i = 0; i < s->names.n; i++) {
+		struct names_mount *m = &s->names.mounts[i];
+		int at;
+
+		if (m->must != must)
+			continue;
+		at = pass(s, TAKE_FD(m->fd), true);
+		if (at < 0)
+			return at;
+		op_num(s, "attach", at);
+		op(s, m->target);
+		op(s, must ? "must" : "try");
+	}
+	return 0;
+}
+
+static int add_mounts(struct spawn *s)
 {
 	struct ct *ct = s->ct;
+	int r;
 
 	if (!(s->b.flags & CLONE_NEWNS))
-		return;
+		return 0;
 	op(s, "slave");
 	if (ct_has_root(ct)) {
 		op1(s, "root", ct->val[PROP_root].s);
@@ -112,6 +165,7 @@ static void add_mounts(struct spawn *s)
 	}
 	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
 		op(s, "proc");
+	r = add_names(s, false);
 	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
 		autostrv struct strv words = {};
 
@@ -122,8 +176,11 @@ static void add_mounts(struct spawn *s)
 		op(s, words.p[1]);
 		op(s, words.n > 2 ? words.p[2] : "");
 	}
+	if (r == 0)
+		r = add_names(s, true);
 	if (ct_has_root(ct))
 		op(s, "pivot");
+	return r;
 }
 
 static void op_limit(struct spawn *s, uint64_t v)
@@ -312,7 +369,18 @@ static int build_ops(struct spawn *s, struct err *err)
 
 	if (r < 0)
 		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
-	add_mounts(s);
+	r = add_net(s, err);
+	if (r < 0)
+		return r;
+	r = names_prepare(s->ct, &s->names, err);
+	if (r < 0)
+		return r;
+	add_sysctls(s);
+	if (s->names.hostname != NULL)
+		op1(s, "hostname", s->names.hostname);
+	r = add_mounts(s);
+	if (r < 0)
+		return err_sys(err, -r, "container %s", s->ct->name);
 	r = add_rlimits(s);
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");
@@ -334,8 +402,12 @@ static void choose_namespaces(struct spawn *s)
 
 	if (ct_isolated(ct))
 		s->b.flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
-	if (ct->val[PROP_virt_mode].u == VIRT_APP && (ct->level == 1 || ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
+	if (ct->val[PROP_virt_mode].u == VIRT_APP && (ct->level == 1 || ct_has_root(ct) || ct->val[PROP_bind].v.n > 0 || names_are_mounted(ct)))
 		s->b.flags |= CLONE_NEWNS;
+	if (net_mode_of(ct) == NET_OWN && net_has_devices(ct))
+		s->b.flags |= CLONE_NEWNET;
+	else if (net_mode_of(ct) == NET_OWN)
+		s->new_net = true;
 	if (owner != NULL && owner->pidfd >= 0 && owner->val[PROP_virt_mode].u != VIRT_HOST) {
 		s->b.join_fd = owner->pidfd;
 		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP;
@@ -380,18 +452,18 @@ static void spawn_done(struct spawn *s)
 		close(s->report_read);
 	if (s->b.cgroup_fd >= 0)
 		close(s->b.cgroup_fd);
+	names_done(&s->names);
 	text_done(&s->ops);
 }
 
-/* The pipe is made to hold the whole list, so the write never waits for the reader. */
-static int send_ops(struct spawn *s, struct err *err)
+int spawn_send(int fd, const struct text *ops, struct err *err)
 {
 	int r;
 
-	if (s->ops.len > PIPE_DEFAULT && fcntl(s->ops_write, F_SETPIPE_SZ, (int)s->ops.len + 4096) < 0)
-		return err_sys(err, errno, "command and environment of %zu bytes", s->ops.len);
-	r = fd_write_all(s->ops_write, s->ops.p != NULL ? s->ops.p : "", s->ops.len);
-	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : 0;
+	if (ops->len > PIPE_DEFAULT && fcntl(fd, F_SETPIPE_SZ, (int)ops->len + 4096) < 0)
+		return err_sys(err, errno, "command and environment of %zu bytes", ops->len);
+	r = fd_write_all(fd, ops->p != NULL ? ops->p : "", ops->len);
+	return r < 0 ? err_sys(err, -r, "operations of the new process") : 0;
 }
 
 static int launch(struct spawn *s, uint64_t cookie, struct err *err)
@@ -416,8 +488,10 @@ static int launch(struct spawn *s, uint64_t cookie, struct err *err)
 	if (s->b.failed != 0)
 		return err_sys(err, s->b.failed, "container %s: cannot execute porto-init", ct->name);
 	r = save_ct(ct, cookie, 0, err);
-	if (r == 0)
-		r = send_ops(s, err);
+	if (r == 0 && net_has_devices(ct))
+		r = net_begin(ct, &s->ops, TAKE_FD(s->ops_write), err);
+	else if (r == 0)
+		r = spawn_send(s->ops_write, &s->ops, err);
 	if (r == 0)
 		ct->report.fd = TAKE_FD(s->report_read);
 	return r;
@@ -430,7 +504,7 @@ int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 
 	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
 	choose_namespaces(&s);
-	if (ct->is_meta && s.b.flags == 0)
+	if (ct->is_meta && s.b.flags == 0 && net_mode_of(ct) == NET_INHERITED && !net_has_devices(ct))
 		return save_ct(ct, cookie, 0, err);
 	r = launch(&s, cookie, err);
 	spawn_done(&s);

@@ -8,6 +8,8 @@
 #include "engine/fsm.h"
 #include "engine/io.h"
 #include "engine/memory.h"
+#include "engine/names.h"
+#include "engine/net.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -57,11 +59,15 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 {
 	int r = cred_check_start(ct, who, err);
 
-	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
+	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0 || names_are_mounted(ct)))
 		if (ct->owner_uid != 0)
-			r = err_set(err, ERR_Permission, "root and bind need a container owned by root");
+			r = err_set(err, ERR_Permission, "root, bind, etc_hosts and resolv_conf need a container owned by root");
+	if (r == 0)
+		r = net_check_start(ct, who, err);
 	if (r == 0)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
+	if (r == 0)
+		r = names_check_start(ct, err);
 	return r < 0 ? r : check_mode(ct, err);
 }
 
@@ -102,6 +108,7 @@ static int step_cgroups(struct ct *ct, uint64_t cookie, struct err *err)
 		return r;
 	}
 	ct->has_cg = true;
+	net_count(ct);
 	return 0;
 }
 
@@ -185,7 +192,7 @@ void start_undone(struct ct *ct)
 	fsm_op_done(ct, -err.no, &err);
 }
 
-static void start_failed(struct ct *ct, const struct err *err)
+void start_fail(struct ct *ct, const struct err *err)
 {
 	start_forget(ct);
 	ct->op_err = *err;
@@ -269,7 +276,7 @@ static void spawn_again(struct ct *ct)
 			err_sys(&err, -r, "container %s", ct->name);
 	}
 	if (r < 0)
-		start_failed(ct, &err);
+		start_fail(ct, &err);
 }
 
 void start_check_report(struct ct *ct)
@@ -294,7 +301,7 @@ void start_check_report(struct ct *ct)
 		return;
 	}
 	failed_text(ct, &st, &err);
-	start_failed(ct, &err);
+	start_fail(ct, &err);
 }
 
 static void on_report(void *arg, uint32_t events)
@@ -309,7 +316,7 @@ static void timed_out(void *arg)
 	struct err err = {};
 
 	err_set_no(&err, ERR_Unknown, ETIMEDOUT, "the start took longer than start_timeout");
-	start_failed(ct, &err);
+	start_fail(ct, &err);
 }
 
 void start_abort(struct ct *ct)
@@ -320,7 +327,7 @@ void start_abort(struct ct *ct)
 		return;
 	err_set(&err, ERR_InvalidState, "container %s was stopped while starting", ct->name);
 	if (ct->state == CT_STARTING) {
-		start_failed(ct, &err);
+		start_fail(ct, &err);
 		return;
 	}
 	/* it was waiting for its parent, which must not start it any more: another start may wait for it by then */
@@ -364,7 +371,7 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 	fsm_set(ct, CT_STARTING, "start");
 	r = run_steps(ct, cookie, err);
 	if (r < 0) {
-		start_failed(ct, err);
+		start_fail(ct, err);
 		return ENGINE_PENDING; /* or over already: the caller looks at ct->op */
 	}
 	if (ct->pid == 0) { /* a meta container without namespaces has no task */
@@ -374,7 +381,7 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 	r = watch_task(ct);
 	if (r < 0) {
 		err_sys(err, -r, "container %s", ct->name);
-		start_failed(ct, err);
+		start_fail(ct, err);
 	}
 	return ENGINE_PENDING;
 }

@@ -9,6 +9,8 @@
 #include "engine/fsm.h"
 #include "engine/io.h"
 #include "engine/memory.h"
+#include "engine/names.h"
+#include "engine/net.h"
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -226,18 +228,22 @@ int take_down(struct ct *ct)
 		ct->task_gone = true;
 		task_unwatch(ct);
 	}
+	if (net_take_down(ct) < 0)
+		return -EBUSY;
 	if (ct->has_cg) {
 		oom_unwatch(ct);
 		ct->oom_kills = MAX(ct->oom_kills, ct_oom_kills(ct)); /* the last that can be asked */
 		r = cg_remove(ct->e->cgroups, &ct->cg);
 		if (r == -EBUSY)
 			return r;
+		net_uncount(ct);
 		cg_let_go(ct->e->cgroups, &ct->cg);
 		ct->has_cg = ct->cg_killed = ct->pressed = false;
 		free(TAKE_PTR(ct->cg.path));
 		ct->cg.own = 0;
 	}
 	work_remove(ct);
+	names_drop(ct);
 	output_close_taken(ct);
 	ct->pid = 0;
 	ct->frozen = false;

@@ -1,9 +1,11 @@
 #include "engine/tick.h"
 
 #include "engine/ct.h"
+#include "engine/names.h"
 #include "engine/output.h"
 
 #define TICK_NSEC UINT64_C(1000000000)
+#define NAMES_ROUND 5u
 #define SLOW_ROUND 10u /* a container's output is looked at every so many seconds while it is far from its limit */
 
 /* Far from the limit an idle container's files are not looked at each second: a thousand of them would cost more than all else. */
@@ -30,6 +32,8 @@ static void tick(void *arg)
 		if (is_due(ct, round))
 			ct->output_seen = output_trim(ct);
 	}
+	if (any && round % NAMES_ROUND == 0)
+		names_follow_host(e);
 	if (any)
 		tick_start(e);
 }

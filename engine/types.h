@@ -56,6 +56,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   env       `;` list of NAME=value or NAME (unset), [NAME]; of entries with one NAME the last counts; not empty
  *   strmap    string map "key: text; key: text", sorted, [key]; of equal keys the last counts; empty text removes
  *   bytemap   map "key: size; ...", sorted, [key]
+ *   ratemap   a bytemap; a bare number is that of the key default
  *   iolimit   "key: size; key r: size; ...", sorted, [key]; a bare number is that of key fs. The key has no blank or control
  *             character; after it r or w for one direction; the same key twice is -EINVAL, 0 (and "" by index) removes
  *   io_policy "" none rt high normal batch idle; u is enum io_policy
@@ -67,12 +68,13 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
  *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
  *   cpu_policy normal high rt batch idle; nosmt and iso parse too, to be refused with a reason; u is enum cpu_policy
+ *   net_class CS0 to CS7; u is the number
  *   cpu_set   a list, `node N`, `jail N` or both (8.2); all, inherit and nothing are ""; s is the normalised text
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
-	type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
-extern const struct prop_type type_cpu_policy, type_cpu_set;
+	type_ratemap, type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
+extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];

@@ -1,4 +1,4 @@
-/* The property types that are maps, kept in struct pairs: strmap, bytemap, iolimit, ulimit, labels. */
+/* The property types that are maps, kept in struct pairs: strmap, bytemap, ratemap, iolimit, ulimit, labels. */
 #include "engine/types.h"
 
 #include <sys/resource.h>
@@ -255,6 +255,18 @@ static int bytemap_append(const union value *old, const char *text, union value 
 static int bytemap_set_key(const union value *old, const char *key, const char *text, union value *ret)
 {
 	return map_set_key(old, key, text, *text ? bytes_entry : str_entry, ret);
+}
+
+/* ---- ratemap ---- */
+
+static int ratemap_append(const union value *old, const char *text, union value *ret)
+{
+	return *text && !strpbrk(text, ":;") ? bytemap_set_key(old, "default", text, ret) : bytemap_append(old, text, ret);
+}
+
+static int ratemap_parse(const char *text, union value *ret)
+{
+	return ratemap_append(&(union value){}, text, ret);
 }
 
 /* ---- iolimit ---- */
@@ -603,6 +615,12 @@ const struct prop_type type_bytemap = {
 	.name = "bytemap", .expected = "a map like key: 1M; key: 1G",
 	.parse = bytemap_parse, .format = map_format, .equal = map_equal, .release = map_release, .copy = map_copy,
 	.get_key = map_get_key, .set_key = bytemap_set_key, .append = bytemap_append,
+};
+
+const struct prop_type type_ratemap = {
+	.name = "ratemap", .expected = "bytes a second: one number for all devices, or a map like default: 10M; eth0: 1M",
+	.parse = ratemap_parse, .format = map_format, .equal = map_equal, .release = map_release, .copy = map_copy,
+	.get_key = map_get_key, .set_key = bytemap_set_key, .append = ratemap_append,
 };
 
 const struct prop_type type_iolimit = {

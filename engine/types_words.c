@@ -57,6 +57,24 @@ static void controllers_format(const union value *v, struct text *out)
 		}
 }
 
+static int net_class_parse(const char *text, union value *ret)
+{
+	if (strncmp(text, "CS", 2) != 0 || text[2] < '0' || text[2] > '7' || text[3] != '\0')
+		return -EINVAL;
+	*ret = (union value){ .u = (uint64_t)(text[2] - '0') };
+	return 0;
+}
+
+static void net_class_format(const union value *v, struct text *out)
+{
+	text_addf(out, "CS%u", (unsigned)v->u);
+}
+
+const struct prop_type type_net_class = {
+	.name = "net_class", .expected = "CS0 to CS7",
+	.parse = net_class_parse, .format = net_class_format, .equal = u_equal,
+};
+
 const struct prop_type type_io_policy = {
 	.name = "io_policy", .expected = "none, rt, high, normal, batch or idle, or nothing to have the parent's",
 	.parse = io_policy_parse, .format = io_policy_format, .equal = u_equal,

@@ -5,6 +5,7 @@
 # removes all of it by force. So files can run at once, and again at once. A file that needs options for its daemon
 # says so before `load helpers`:     PORTOD_OPTIONS=(container.max_total=5)
 # A file that wants no daemon:       PORTOD_OPTIONS=(none)
+# A daemon that is to be started in another way: PORTOD_PREFIX=(nsenter --net=...), words before its command.
 # PORTO_OPTIONS in the environment, such words with blanks between, goes to all daemons of a run.
 #
 # Names below are relative to the tree: `put a/cpu_limit 1.5c`, `prop a cpu_limit`. In $PORTO_ROOT is the mount point.
@@ -80,7 +81,7 @@ test_end() {
 # daemon_start [OPTION=VALUE...]: starts the file's daemon; the options stay for daemon_restart.
 daemon_start() {
 	local option
-	declare -ga DAEMON=("$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.mount=$PORTO_ROOT"
+	declare -ga DAEMON=("${PORTOD_PREFIX[@]}" "$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.mount=$PORTO_ROOT"
 		--set "daemon.state_dir=$STATE_DIR" --set "daemon.cgroup_root=$TEST_CGROUP" --set "daemon.log_file=$DAEMON_LOG"
 		--set "container.work_dir=$WORK_DIR" --set "volumes.default_place=$PLACE" --set "daemon.group=$TEST_GROUP" --set daemon.log_level=debug)
 	# shellcheck disable=SC2086 # a list of words
@@ -226,6 +227,9 @@ test_purge() {
 			break
 		done
 		[ ! -e "$cg" ] || fail "cgroup $cg can't be removed"
+	done
+	for path in /run/netns/"${dir##*/}"-*; do
+		[ ! -e "$path" ] || ip netns del "${path##*/}" || :
 	done
 	rm -rf --one-file-system "$dir"
 }

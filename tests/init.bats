@@ -349,6 +349,26 @@ NS=pid,mount,ipc,uts
 	lines_are "failed 1 9" "tasks: can't join the cgroup"
 }
 
+@test "sysctl: of the namespaces it is in; no way out of /proc/sys" {
+	init -n "$NS" slave proc sysctl kernel/msgmax 4321 fork arg /bin/cat arg /proc/sys/kernel/msgmax exec
+	lines_are "started *" 4321
+	[ "$(cat /proc/sys/kernel/msgmax)" != 4321 ]
+	init -n "$NS" slave proc sysctl kernel/msgmax many
+	lines_are "failed 7 22" "sysctl: kernel/msgmax: many"
+	init -n "$NS" slave proc sysctl ../sys/nothing 1
+	lines_are "failed 7 2" "sysctl: ../sys/nothing"
+}
+
+@test "attach: what is no mount of its own is refused, or left out" {
+	echo x >"$DIR/file"
+	init -f 7="$DIR/file" -n "$NS" slave attach 7 /etc/hosts must
+	lines_are "failed 7 22" "attach: can't mount on /etc/hosts"
+	init -f 7="$DIR/file" -n "$NS" slave attach 7 /etc/hosts try fork arg /bin/true exec
+	lines_are "started *"
+	init -f 7="$DIR/file" -n "$NS" slave attach 7 /nowhere/file must
+	lines_are "failed 7 2" "attach: target /nowhere/file"
+}
+
 @test "ioprio: for porto-init and all it forks; not a class, not a level" {
 	init ioprio 3 0 fork env $PATH_ENV arg ionice exec
 	lines_are "started *" idle

@@ -386,6 +386,7 @@ wait_in_background() {
 	ctl 0 run a command='sh -c "exit 42"'
 	wait "$waiter"
 	ctl 0 set a AB.x 5
+	wait_for "grep -q AB.x $BATS_TEST_TMPDIR/all" # which asks for the state
 	ctl 0 destroy a
 	wait_for "grep -q destroyed $BATS_TEST_TMPDIR/all"
 	kill "$all"

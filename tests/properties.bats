@@ -47,6 +47,7 @@ table() {
 		cpu_limit | cpu_guarantee) default=0c ;;
 		respawn_count) default=0 ;;
 		respawn | weak) default=false ;;
+		resolv_conf) default=inherit ;;
 		virt_mode) default=app ;;
 		respawn_delay) default=$value ;;
 		place) default="$PLACE;***" ;;

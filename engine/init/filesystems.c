@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <linux/openat2.h>
+
 #include "engine/init/init.h"
 
 #define NO_SUID_EXEC (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
@@ -190,5 +192,21 @@ int op_sys(struct init *in, char **arg UNUSED)
 	autoclose int fs = mount_new("sysfs", no_options, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV);
 	if ((fs < 0 || attach(fs, dir, "")) && sys_bind(dir))
 		return init_fail(in, ERR_Unknown, errno, "can't mount sysfs", NULL);
+	return 0;
+}
+
+/* The container's own /proc may be that of its parent, read-only; a mount that hangs nowhere is of our namespaces alone. */
+int op_sysctl(struct init *in, char **arg)
+{
+	autoclose int proc = mount_new("proc", no_options, NO_SUID_EXEC_DEV);
+	autoclose int sys = proc < 0 ? -1 : openat(proc, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (sys < 0)
+		return init_fail_sys(in, errno, "can't mount proc");
+	autoclose int file = open_below(sys, arg[0], O_WRONLY, RESOLVE_NO_SYMLINKS);
+	if (file < 0)
+		return init_fail_path(in, errno, "", arg[0]);
+	if (write(file, arg[1], strlen(arg[1])) < 0)
+		return init_fail(in, ERR_InvalidValue, errno, arg[0], ": ", arg[1], NULL);
 	return 0;
 }

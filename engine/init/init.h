@@ -98,6 +98,7 @@ int op_open(struct init *in, char **arg);
 int op_tasks(struct init *in, char **arg);
 int op_setns(struct init *in, char **arg);
 int op_hostname(struct init *in, char **arg);
+int op_newnet(struct init *in, char **arg);
 int op_ioprio(struct init *in, char **arg);
 int op_oom_adj(struct init *in, char **arg);
 int op_umask(struct init *in, char **arg);
@@ -115,6 +116,7 @@ int op_rlimit(struct init *in, char **arg);
 /* mounts.c */
 int op_slave(struct init *in, char **arg);
 int op_root(struct init *in, char **arg);
+int op_attach(struct init *in, char **arg);
 int op_bind(struct init *in, char **arg);
 int op_readonly(struct init *in, char **arg);
 int op_pivot(struct init *in, char **arg);
@@ -135,5 +137,6 @@ void seed_wait(void);
 int op_proc(struct init *in, char **arg);
 int op_dev(struct init *in, char **arg);
 int op_sys(struct init *in, char **arg);
+int op_sysctl(struct init *in, char **arg);
 
 #endif

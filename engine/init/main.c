@@ -10,6 +10,7 @@
 
 const struct init_op init_ops[] = {
 	{ "arg",      1, op_arg },
+	{ "attach",   3, op_attach },
 	{ "become",   0, op_become },
 	{ "bind",     3, op_bind },
 	{ "command",  1, op_command },
@@ -22,6 +23,7 @@ const struct init_op init_ops[] = {
 	{ "groups",   1, op_groups },
 	{ "hostname", 1, op_hostname },
 	{ "ioprio",   2, op_ioprio },
+	{ "newnet",   0, op_newnet },
 	{ "oom_adj",  1, op_oom_adj },
 	{ "open",     3, op_open },
 	{ "pivot",    0, op_pivot },
@@ -35,6 +37,7 @@ const struct init_op init_ops[] = {
 	{ "slave",    0, op_slave },
 	{ "stream",   2, op_stream },
 	{ "sys",      0, op_sys },
+	{ "sysctl",   2, op_sysctl },
 	{ "tasks",    1, op_tasks },
 	{ "uid",      1, op_uid },
 	{ "umask",    1, op_umask },

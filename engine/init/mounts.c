@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -9,6 +10,7 @@
 
 /* A lookup that races with renames is refused with EAGAIN: enough tries that only an attack can use them up. */
 #define LOOKUP_TRIES 100
+#define LINKS_MAX 8
 
 int open_below(int base, const char *path, uint64_t flags, uint64_t resolve)
 {
@@ -249,6 +251,46 @@ int op_bind(struct init *in, char **arg)
 	if (target < 0)
 		return -1;
 	if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
+		return init_fail_path(in, errno, "can't mount on ", arg[1]);
+	return 0;
+}
+
+/* Where the links at the end of path lead to, as a path below the root: what they name may be missing, and can then be made. */
+static void follow(struct init *in, const char *path, char ret[PATH_MAX])
+{
+	char link[PATH_MAX];
+
+	snprintf(ret, PATH_MAX, "%s", path);
+	for (int i = 0; i < LINKS_MAX; i++) {
+		autoclose int fd = open_below(in->root_fd, ret, O_PATH | O_NOFOLLOW, 0);
+		ssize_t len = fd < 0 ? -1 : readlinkat(fd, "", link, sizeof(link) - 1);
+		char *slash = strrchr(ret, '/');
+		if (len <= 0)
+			return;
+		link[len] = '\0';
+		if (link[0] == '/' || !slash)
+			slash = ret - 1;
+		size_t dir = (size_t)(slash + 1 - ret);
+		if (dir + (size_t)len >= PATH_MAX)
+			return;
+		memcpy(ret + dir, link, (size_t)len + 1);
+	}
+}
+
+int op_attach(struct init *in, char **arg)
+{
+	bool must = !strcmp(arg[2], "must");
+	char path[PATH_MAX];
+	unsigned long number;
+
+	if (mount_base(in, false) || init_number(in, arg[0], 10, INT_MAX, &number))
+		return -1;
+	autoclose int tree = (int)number;
+	follow(in, arg[1], path);
+	autoclose int target = bind_target(in, tree, path);
+	if (target < 0)
+		return must ? -1 : 0;
+	if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) && must)
 		return init_fail_path(in, errno, "can't mount on ", arg[1]);
 	return 0;
 }

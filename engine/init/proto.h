@@ -23,10 +23,13 @@
  * name        args  does
  * tasks       fd                  writes "0" to it (joins a v1 cgroup), closes it
  * setns       fd flags            setns(2) with a pidfd or namespace descriptor, closes it
+ * newnet      -                   a network namespace of its own, empty; lo is up
  * hostname    name                sethostname(2)
  * slave       -                   makes all mounts of this namespace MS_SLAVE|MS_REC: ours never reach the host
  * root        path                path (seen from the current root, resolved without leaving it) becomes the new root to be:
  *                                 later mount operations are below it, until `pivot`. Not a directory: InvalidValue
+ * attach      fd target how       a mount that hangs nowhere yet, a file mostly, goes on target, as with bind; a link at its end may lead to what
+ *                                 is missing. how "must", or "try": nothing where that can't be. Closes it
  * bind        source target flags bind mount; source from the old root (before pivot), target below the new root (or the current one
  *                                 without `root`), created when missing and a root was given (file or directory as the source is);
  *                                 flags: comma words ro rw rec dev nodev suid nosuid exec noexec noatime nodiratime relatime private
@@ -44,6 +47,7 @@
  * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
  *                                 "explicit": refused is a failure with the reason
  * umask       octal
+ * sysctl      path value          writes value to path below a /proc/sys of its own: of the namespaces it is in, whatever is mounted
  * fork        -                   see above
  * become      -                   see above (job mode)
  * session     -                   setsid(2)

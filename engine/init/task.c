@@ -1,7 +1,10 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/ioprio.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -30,6 +33,23 @@ int op_setns(struct init *in, char **arg)
 	if (setns((int)fd, (int)flags))
 		return init_fail_sys(in, errno, "can't join the namespace");
 	close((int)fd);
+	return 0;
+}
+
+/* An empty network with its loopback device up. */
+int op_newnet(struct init *in, char **arg)
+{
+	struct ifreq req = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	autoclose int fd = -1;
+
+	(void)arg;
+	if (unshare(CLONE_NEWNET))
+		return init_fail_sys(in, errno, "can't make a network namespace");
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &req))
+		return init_fail_sys(in, errno, "can't bring up the loopback device");
 	return 0;
 }
 

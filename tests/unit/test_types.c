@@ -253,6 +253,21 @@ static const struct row rows[] = {
 	{ &type_bytemap, "a: 16E", -ERANGE, NULL },
 	{ &type_bytemap, "1M", -EINVAL, NULL },
 
+	{ &type_ratemap, "", 0, NULL },
+	{ &type_ratemap, "1K", 0, "default: 1024" },
+	{ &type_ratemap, "0", 0, "default: 0" },
+	{ &type_ratemap, "default: 10M; veth: 5M", 0, "default: 10485760; veth: 5242880" },
+	{ &type_ratemap, "eth0 CS2: 1; group 7: 2", 0, "eth0 CS2: 1; group 7: 2" },
+	{ &type_ratemap, "fast", -EINVAL, NULL },
+
+	{ &type_net_class, "CS0", 0, "CS0" },
+	{ &type_net_class, "CS7", 0, "CS7" },
+	{ &type_net_class, "CS8", -EINVAL, NULL },
+	{ &type_net_class, "CS", -EINVAL, NULL },
+	{ &type_net_class, "cs1", -EINVAL, NULL },
+	{ &type_net_class, "CS10", -EINVAL, NULL },
+	{ &type_net_class, "", -EINVAL, NULL },
+
 	{ &type_iolimit, "", 0, NULL },
 	{ &type_iolimit, ";", 0, "" },
 	{ &type_iolimit, "10M", 0, "fs: 10485760" },
