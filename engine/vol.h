@@ -73,6 +73,7 @@ struct vol {
 	int64_t creation_wall, build_wall, change_wall;
 	bool made_here;           /* by `create`: if it can't be built there shall be none */
 	bool gone;                /* its record says so */
+	uint64_t gone_unique; /* the request that took it away, 0: none; its record's name tells it */
 	uint64_t unique;
 	int unique_result;
 	uint64_t pending;         /* the request that the operation under way answers */

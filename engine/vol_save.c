@@ -105,7 +105,7 @@ static void record(const struct vol *v, struct text *out)
 
 static void gone_name(const struct vol *v, char name[64])
 {
-	snprintf(name, 64, "%u.gone.%llu", (unsigned)v->id, (unsigned long long)v->unique);
+	snprintf(name, 64, "%u.gone.%llu", (unsigned)v->id, (unsigned long long)v->gone_unique);
 }
 
 int vol_save(struct vol *v, uint64_t cookie, int result, struct err *err)
@@ -147,6 +147,7 @@ int vol_save_gone(struct vol *v, uint64_t cookie, struct err *err)
 		return 0;
 	if (cookie != 0)
 		v->unique = cookie;
+	v->gone_unique = v->unique;
 	snprintf(from, sizeof(from), "%u", (unsigned)v->id);
 	gone_name(v, to);
 	if (renameat(v->e->vol_fd, from, v->e->vol_fd, to) < 0) {
@@ -296,7 +297,7 @@ static void load_record(struct engine *e, const char *name, uint32_t id, const u
 	if (spec_parse(text_str(&text), text.len, load_line, v, &line) < 0)
 		log_warning("volume %u: line %zu of its record cannot be read", (unsigned)id, line);
 	if (gone != NULL) {
-		v->unique = *gone;
+		v->unique = v->gone_unique = *gone;
 		v->unique_result = 0;
 	}
 	if (v->unique != 0 && !e->conf->fresh)

@@ -84,6 +84,18 @@ need_overlay_limit() {
 	need loop
 }
 
+@test "rmdir while a build fails: nothing is left of its record" {
+	for _ in {1..80}; do
+		vol_new layers=there-is-none
+		timeout 20 bash -c 'echo build >"$1/state"' - "$PORTO_ROOT/.volumes/$VOL" 2>/dev/null &
+		sleep 0.00$((RANDOM % 8))
+		rmdir "$PORTO_ROOT/.volumes/$VOL" || :
+		wait $! || :
+	done
+	wait_for 'grep -qx "volumes 0" "$PORTO_ROOT/.porto/stat"'
+	[ -z "$(cat "$PORTO_ROOT/.porto/leaks")" ]
+}
+
 @test "stop --containers takes volumes down as well; a plain stop leaves them" {
 	local path
 	vol_build space_limit=64M
