@@ -554,3 +554,13 @@ app_is_right() {
 	grep -qx ./etc/gone "$fake.list"
 	[ -z "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name 'porto-image-*')" ]
 }
+
+@test "image-pull: with root's logins for root alone" {
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\necho "$*" >> %s/args\nexit 1\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/skopeo"
+	chmod +x "$BATS_TEST_TMPDIR/bin/skopeo"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run ! image image-pull 127.0.0.1:1/x:1
+	run ! grep -e -no-creds "$BATS_TEST_TMPDIR/args"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run ! image image-pull --owner 1 127.0.0.1:1/x:1
+	grep -q -e ' --no-creds' "$BATS_TEST_TMPDIR/args"
+}

@@ -40,6 +40,9 @@ static void skopeo(struct args *a, const struct pull *p, const char *verb, bool 
 	if (access(POLICY, R_OK) < 0)
 		arg_add(a, "--insecure-policy");
 	arg_add(a, verb);
+	/* root's logins are root's */
+	if (p->job->store->owner != 0)
+		arg_add(a, copies ? "--src-no-creds" : "--no-creds");
 	if (p->reg->insecure)
 		arg_add(a, copies ? "--src-tls-verify=false" : "--tls-verify=false");
 }
