@@ -640,6 +640,7 @@ int engine_forget(const struct config *conf)
 	struct cgroups *g;
 	int r = cg_open(conf->daemon_cgroup_root, conf->daemon_cgroup_v2, &g, NULL);
 
+	net_forget(conf);
 	if (r == 0) {
 		store_memory_end(g);
 		r = cg_remove_root(g);

@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "engine/hooks.h"
 
+#define TAG_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 #define SWEEP_DELAY UINT64_C(100000000)
+#define FORGET_TRIES 200 /* of some links each */
 #define REPAIR_EVERY UINT64_C(60000000000)
 #define SNAPSHOT_AGE UINT64_C(1000000)
 
@@ -240,14 +242,33 @@ static int option_addr(const char *name, const char *text, struct net_addr *ret,
 	return 0;
 }
 
-static int configure(const struct config *conf, struct netctl_config *c, struct err *err)
+/* The cgroup root is this daemon's alone, but may be a path, under systemd, and long: then its end and a number made of all of it. */
+static void make_tag(const char *root, char tag[33])
+{
+	size_t len = strlen(root);
+	uint32_t hash = 2166136261u;
+
+	for (const char *p = root; *p != '\0'; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619u;
+	if (len > 0 && len <= 32 && strspn(root, TAG_LETTERS) == len)
+		snprintf(tag, 33, "%s", root);
+	else
+		snprintf(tag, 33, "%s-%08x", root + (len > 20 ? len - 20 : 0), hash);
+	for (char *p = tag; *p != '\0'; p++)
+		if (strchr(TAG_LETTERS, *p) == NULL)
+			*p = '_';
+}
+
+/* tag is where that of the configuration is kept. */
+static int configure(const struct config *conf, char tag[33], struct netctl_config *c, struct err *err)
 {
 	bool automatic4 = strcmp(conf->network_nat_first_ipv4, "auto") == 0, automatic6 = strcmp(conf->network_nat_first_ipv6, "auto") == 0;
 	struct net_addr v4 = {}, v6 = {};
 	int r;
 
+	make_tag(conf->daemon_cgroup_root, tag);
 	*c = (struct netctl_config){
-		.tag = conf->daemon_cgroup_root, .nat_count = conf->network_nat_count, .l3_mtu = conf->network_l3_default_mtu,
+		.tag = tag, .nat_count = conf->network_nat_count, .l3_mtu = conf->network_l3_default_mtu,
 		.set_sysctls = conf->network_set_sysctls, .enable_ip = conf->network_enable_ip,
 		.autoconf_timeout = conf->network_autoconf_timeout,
 	};
@@ -283,7 +304,8 @@ static int count_all(struct engine *e, struct err *err)
 int net_open(struct engine *e, struct err *err)
 {
 	struct netctl_config c;
-	int r = configure(e->conf, &c, err);
+	char tag[33];
+	int r = configure(e->conf, tag, &c, err);
 
 	if (r < 0)
 		return r;
@@ -299,6 +321,20 @@ int net_open(struct engine *e, struct err *err)
 		log_info("traffic on the host's network is not counted by container: %s", e->net->why_not_counted.text);
 	repair_done(e->net);
 	return 0;
+}
+
+void net_forget(const struct config *conf)
+{
+	struct netctl_config c;
+	struct netctl *ctl = NULL;
+	char tag[33];
+
+	if (configure(conf, tag, &c, NULL) < 0 || netctl_open(&c, &ctl, NULL) < 0)
+		return;
+	(void)netctl_adopt(ctl, NULL, 0, NULL);
+	for (int i = 0; i < FORGET_TRIES && net_sweep(ctl) == 1; i++)
+		;
+	netctl_close(ctl);
 }
 
 void net_close(struct engine *e)
@@ -423,9 +459,10 @@ void net_features(const struct config *conf, struct engine *e, struct text *out)
 	struct netctl_config c;
 	struct netctl *ctl = NULL;
 	struct err err = {};
+	char tag[33];
 
 	if (e == NULL) {
-		if (configure(conf, &c, &err) == 0)
+		if (configure(conf, tag, &c, &err) == 0)
 			(void)netctl_open(&c, &ctl, &err);
 		features_of(ctl, &err, out);
 		netctl_close(ctl);

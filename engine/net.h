@@ -18,6 +18,8 @@ struct netctl *net_ctl(struct engine *e, struct err *err);
 /* Where the kernel can't do something, containers that don't need it are not held up: NotSupported when one does. */
 int net_open(struct engine *e, struct err *err);
 void net_close(struct engine *e);
+/* The daemon ends for good: links and rules that are left on the host go. From the network namespace in which it ran. */
+void net_forget(const struct config *conf);
 /* After the records were read and matched with processes: what the last worker had made is ours again or goes. */
 void net_restore(struct engine *e);
 /* e NULL: before anything runs. */

@@ -261,6 +261,14 @@ bool ct_has_root(const struct ct *ct)
 	return root != NULL && root[0] != '\0' && strcmp(root, "/") != 0;
 }
 
+/* In a chroot of its own, or below one: the daemon's directories are not there. */
+static bool ct_in_root(const struct ct *ct)
+{
+	while (ct->parent != NULL && !ct_has_root(ct))
+		ct = ct->parent;
+	return ct_has_root(ct);
+}
+
 int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	const char *cwd = ct->val[PROP_cwd].s;
@@ -276,7 +284,7 @@ int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 		text_addf(out, "%s%s", out->len > 0 && out->p[out->len - 1] == '/' ? "" : "/", cwd);
 		return r;
 	}
-	if (ct_is_root(ct) || ct_has_root(ct))
+	if (ct_is_root(ct) || ct_in_root(ct))
 		text_add(out, "/");
 	else if (ct->val[PROP_virt_mode].u == VIRT_JOB || (!ct->val[PROP_isolate].b && ct->level > 1))
 		return read_cwd(ct->parent, NULL, out, err);

@@ -29,9 +29,27 @@ static void put_mode(struct nl_msg *msg, const struct net_dev *dev)
 		nla_put_u16(msg, IFLA_IPVLAN_MODE, (uint16_t)ipvlan_values[i]);
 }
 
+/*
+ * Kernels before 6.14 or so look for the new name on the host's side too, where the master may well have it: the device is made
+ * with another one, and named in its namespace.
+ */
+static int name_inside(struct up *u, const char *made, const char *name, struct err *err)
+{
+	struct link_info link;
+	struct ifinfomsg h = {};
+	int r = link_get(&u->in, 0, made, &link, err);
+
+	if (r < 0)
+		return r;
+	h.ifi_index = link.ifindex;
+	nla_put_string(nl_add(&u->b, RTM_NEWLINK, 0, &h, sizeof(h), "name %s", name), IFLA_IFNAME, name);
+	return nl_run(&u->in, &u->b, err);
+}
+
 static int add(struct up *u, struct up_dev *d, struct err *err)
 {
 	const struct net_dev *dev = d->dev;
+	char made[IFNAMSIZ];
 	struct nlattr *info, *data;
 	struct ifinfomsg h = {};
 	struct link_info master = {};
@@ -41,7 +59,8 @@ static int add(struct up *u, struct up_dev *d, struct err *err)
 	if (r < 0)
 		return r;
 	msg = nl_add(&u->b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &h, sizeof(h), "%s %s", dev->kind->word, dev->name);
-	nla_put_string(msg, IFLA_IFNAME, dev->name);
+	snprintf(made, sizeof(made), "pmv%x.%x", (unsigned)(u->req->id & 0xffffff), __atomic_fetch_add(&u->n->next_name, 1, __ATOMIC_RELAXED) & 0xffff);
+	nla_put_string(msg, IFLA_IFNAME, made);
 	nla_put_u32(msg, IFLA_LINK, (uint32_t)master.ifindex);
 	nla_put_u32(msg, IFLA_NET_NS_FD, (uint32_t)u->req->ns_fd);
 	if (dev->mtu)
@@ -56,6 +75,8 @@ static int add(struct up *u, struct up_dev *d, struct err *err)
 	nla_nest_end(msg, info);
 	r = nl_run(&u->host, &u->b, err);
 	d->mtu = dev->mtu ? dev->mtu : master.mtu;
+	if (r == 0)
+		r = name_inside(u, made, dev->name, err);
 	if (r == 0)
 		r = up_find_inside(u, d, err);
 	return r < 0 ? r : up_register(u, d, err);

@@ -8,6 +8,10 @@
 load helpers
 
 setup_file() {
+	net_begin
+}
+
+net_begin() {
 	TEST_DIR=$(mktemp -d "${TMPDIR:-/tmp}/porto-test-XXXXXX")
 	export TEST_DIR
 	net_world "${TEST_DIR##*/}" || { test_purge "$TEST_DIR"; return 1; }

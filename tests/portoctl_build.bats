@@ -6,11 +6,11 @@
 # shellcheck disable=SC2016 # meant for scripts and for wait_for
 
 bats_require_minimum_version 1.5.0
-load helpers
+load net # scripts without a network of their own get one behind NAT
 load portoctl
 
 setup_file() {
-	test_begin
+	net_begin
 	make_archives
 }
 
@@ -185,4 +185,23 @@ no_rest() {
 		out_is $'/\ninstalled'
 		names out.tar | grep -qx opt/new/thing
 	done
+}
+
+@test "build -B: what builds a system makes devices and uses them, with and without layers below" {
+	printf '#!/bin/sh\nset -e\nmkdir dev\nmknod -m 666 dev/null c 1 3\necho x > dev/null\n' >boot.sh
+	"$PORTOCTL" build -B boot.sh -o boot.tar net=inherited
+	tar tf boot.tar | grep -qx ./dev/null
+	printf '#!/bin/sh\nset -e\nmkdir made\ncd made\nmknod -m 666 null c 1 3\necho x > null\n' >boot.sh
+	"$PORTOCTL" layer -I boot-base base.tar
+	"$PORTOCTL" build -l boot-base -B boot.sh -o boot2.tar net=inherited
+	"$PORTOCTL" layer -R boot-base
+	tar tf boot2.tar | grep -qx ./made/null
+}
+
+@test "a child of a container with a root of its own starts in that root" {
+	"$PORTOCTL" layer -I child-base base.tar
+	"$PORTOCTL" run -L child-base live command='sleep 1000'
+	"$PORTOCTL" exec live/child command=true
+	"$PORTOCTL" destroy live
+	"$PORTOCTL" layer -R child-base
 }

@@ -162,7 +162,7 @@ static const struct bind_flag {
 	uint64_t set, unset, clear, propagation;
 	bool recursive;
 } bind_flags[] = {
-	{ "dev",        .unset = MOUNT_ATTR_NODEV },
+	{ "dev",        .unset = MOUNT_ATTR_NODEV, .clear = MOUNT_ATTR_NODEV },
 	{ "exec",       .unset = MOUNT_ATTR_NOEXEC },
 	{ "noatime",    .set = MOUNT_ATTR_NOATIME, .clear = MOUNT_ATTR__ATIME },
 	{ "nodev",      .set = MOUNT_ATTR_NODEV },

@@ -139,9 +139,10 @@ run_scripts() {
 	rm -f "$tree/porto_build"
 }
 
-# The first has the host for root, or layers of its own, and is in the volume.
+# The first has the host for root, or layers of its own, and is in the volume, where it may make and use devices: what builds a
+# system does.
 run_first() {
-	settings="cwd = $tree"
+	settings="cwd = $tree${nl}bind = $tree $tree rw,dev"
 	if [ -n "$first_layers" ]; then
 		kept=$layers kept_rootfs=$rootfs kept_merge=$merge
 		make_child bootstrap '' || cannot_build

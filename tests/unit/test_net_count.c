@@ -7,13 +7,14 @@ struct got {
 	char dev[IFNAMSIZ], group[32];
 	bool uplink;
 	struct net_counts c;
-	int devices;
+	int devices, owners;
 };
 
 static void take(void *arg, const char *dev, const char *group, bool uplink, const struct net_counts *c)
 {
 	struct got *g = arg;
 	g->devices++;
+	g->owners += strncmp(dev, "L3-", 3) == 0 || strncmp(dev, "portove-", 8) == 0;
 	if (g->dev[0] && strcmp(g->dev, dev) != 0)
 		return;
 	snprintf(g->dev, sizeof(g->dev), "%s", dev);
@@ -38,7 +39,8 @@ static struct got counts(uint32_t id, const char *dev)
 static void test_host(void)
 {
 	struct got g = counts(0, "out");
-	unit_int(g.devices, 2, "the host has lo and its device, not those of owners");
+	/* some kernels put the devices of their tunnels into every namespace */
+	unit_ok(g.devices >= 2 && !g.owners, "the host has lo and its device, not those of owners");
 	unit_str(g.group, "default", "which is in the first group");
 	unit_ok(g.uplink, "and is an uplink");
 	g = counts(0, "lo");
