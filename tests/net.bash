@@ -62,8 +62,7 @@ ping_ok() {
 
 # listen WHERE... PORT: a TCP server there that answers "hello PORT"; ends with the test.
 listen() {
-	"${@:1:$#-1}" socat "TCP6-LISTEN:${*: -1},ipv6only=0,reuseaddr,fork" "SYSTEM:echo hello ${*: -1}" 3>&- 4>&- &
-	SERVERS+=" $!"
+	serve "${@:1:$#-1}" socat "TCP6-LISTEN:${*: -1},ipv6only=0,reuseaddr,fork" "SYSTEM:echo hello ${*: -1}"
 	wait_for "${*:1:$#-1} ss -Htln 'sport = :${*: -1}' | grep -q ."
 }
 
@@ -72,10 +71,29 @@ says() {
 	"${@:1:$#-2}" timeout "$((5 * PORTO_SLOW))" socat -u "TCP:${*: -2:1}:${*: -1}" - 2>/dev/null
 }
 
+# serve WHERE... COMMAND...: in the background until servers_end.
+serve() {
+	"$@" >/dev/null 2>&1 3>&- 4>&- &
+	SERVERS+=" $!"
+}
+
+# WHERE is a function, so each number is that of a shell, and the server is its child.
 servers_end() {
-	# shellcheck disable=SC2086 # a list
-	[ -z "${SERVERS:-}" ] || kill $SERVERS 2>/dev/null
+	local pid
+	for pid in ${SERVERS:-}; do
+		# shellcheck disable=SC2046 # a list
+		kill $(cat "/proc/$pid/task/$pid/children" 2>/dev/null) "$pid" 2>/dev/null || :
+	done
 	SERVERS=
+}
+
+teardown_file() {
+	local left rc=0
+	left=$(ip netns pids "$TEST_CGROUP-world")
+	# shellcheck disable=SC2086 # a list
+	[ -z "$left" ] || { fail "left running: $(ps -o args= -p "$(echo $left | tr ' ' ,)")" || kill $left; rc=1; }
+	test_end || rc=1
+	return "$rc"
 }
 
 

@@ -239,8 +239,7 @@ rate_of() {
 }
 
 server() {
-	"$@" iperf3 -s >/dev/null 2>&1 3>&- 4>&- &
-	SERVERS+=" $!"
+	serve "$@" iperf3 -s
 	sleep 0.3
 }
 
@@ -271,8 +270,7 @@ within() {
 
 @test "the limit of a slow container: 1 KB a second" {
 	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=1K command='sleep 1000'
-	in_world socat -u UDP-RECV:9 "CREATE:$TEST_DIR/received" 3>&- 4>&- &
-	SERVERS+=" $!"
+	serve in_world socat -u UDP-RECV:9 "CREATE:$TEST_DIR/received"
 	in_ct a timeout 10 socat -u -b 1000 /dev/zero,readbytes=200000 UDP:10.11.0.254:9 2>/dev/null || :
 	passed=$(stat -c %s "$TEST_DIR/received")
 	[ "$passed" -gt 1000 ] && [ "$passed" -lt 30000 ] || fail "$passed bytes in 10 seconds"
@@ -298,10 +296,8 @@ within() {
 	ct_destroy a b
 	ct_new p/a net_guarantee=3M command='iperf3 -c 10.11.0.254 -p 5201 -t 6 -J'
 	ct_new p/b net_guarantee=1M command='iperf3 -c 10.11.0.254 -p 5202 -t 6 -J'
-	in_world iperf3 -s -p 5201 >/dev/null 2>&1 3>&- 4>&- &
-	SERVERS+=" $!"
-	in_world iperf3 -s -p 5202 >/dev/null 2>&1 3>&- 4>&- &
-	SERVERS+=" $!"
+	serve in_world iperf3 -s -p 5201
+	serve in_world iperf3 -s -p 5202
 	sleep 0.5
 	put p/a/state start
 	put p/b/state start
@@ -315,8 +311,7 @@ within() {
 
 # sink PORT: takes what the world's PORT gets; `sent_all` waits until so many bytes have come.
 sink() {
-	in_world socat -u "TCP-LISTEN:$1,reuseaddr,fork" "OPEN:$TEST_DIR/sink,creat,append" 3>&- 4>&- &
-	SERVERS+=" $!"
+	serve in_world socat -u "TCP-LISTEN:$1,reuseaddr,fork" "OPEN:$TEST_DIR/sink,creat,append"
 	rm -f "$TEST_DIR/sink"
 	wait_for "in_world ss -Htln 'sport = :$1' | grep -q ."
 }
