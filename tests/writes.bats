@@ -132,7 +132,9 @@ restless() {
 }
 
 @test "wait[self]: the caller's container" {
-	ct_new a "command=sed -n 1p $PORTO_ROOT/.porto/wait\\[self%b\\]"
+	# What is stopped is not waited for, so the command may only ask when a/b has been started.
+	ct_new a "command=sh -c 'while grep -q stopped $PORTO_ROOT/a/b/state; do sleep 0.02; done
+		exec sed -n 1p $PORTO_ROOT/.porto/wait[self%b]'"
 	ct_start a/b 'command=sleep 1000'
 	put a/b/state kill
 	[ "$(prop a wait)" = dead ]
