@@ -53,7 +53,9 @@ static int image_open(struct vol *v, struct err *err)
 	r = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
 	if (r < 0)
 		err_set(err, ERR_InvalidPath, "%s: not a file", v->made->image);
-	else
+	else if (!storage_is_file(v)) /* who could write into the storage may have laid it there */
+		r = image_check_ours(fd, v->made->image, err);
+	if (r == 0)
 		r = image_claim(fd, v->spec->read_only, err);
 	/* Nobody but root may write below a mounted file system. */
 	if (r == 0 && !v->spec->read_only && (fchown(fd, 0, 0) < 0 || fchmod(fd, 0600) < 0))

@@ -46,7 +46,9 @@ static int upper_image(struct vol *v, bool *read_only, struct err *err)
 		v->new_image = fd >= 0;
 		return fd;
 	}
-	r = image_claim(fd, *read_only, err);
+	r = image_check_ours(fd, v->made->image, err);
+	if (r == 0)
+		r = image_claim(fd, *read_only, err);
 	if (r == 0 && !*read_only)
 		r = image_resize(fd, v->spec->limits.space_limit, err);
 	if (r < 0) {

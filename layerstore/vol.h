@@ -131,6 +131,9 @@ int overlay_tune(struct vol *v, const struct vol_limits *to, struct err *err);
 
 /* An ext4 file system in the file dirfd/name, sparse, with the limits of the spec. Nothing is left of a failure. */
 int image_make(struct vol *v, int dirfd, const char *name, struct err *err);
+/* Permission: the image in a storage was not made by image_make, so that whoever may write there could have made up a file
+ * system for the kernel to stumble on. Known by an attribute; where there are none, by a file that is root's alone. */
+int image_check_ours(int fd, const char *path, struct err *err);
 /* Busy: the image is on a loop device already, and one of the two would be written to. Waits a moment for one that
  * goes. */
 int image_claim(int fd, bool read_only, struct err *err);

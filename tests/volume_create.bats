@@ -250,6 +250,26 @@ not_built() {
 	as games vol_build "storage=$DIR/his" backend=bind
 }
 
+@test "storage by name: an image that a user laid there is not mounted, until root trusts it" {
+	as games vol_build storage=games backend=plain
+	VOL=$(vol_ids | tail -n 1)
+	VOL_PATH=$(prop ".volumes/$VOL" path)
+	as games truncate -s 8M "$VOL_PATH/loop.img"
+	as games mkfs.ext4 -q "$VOL_PATH/loop.img"
+	vol_destroy "$VOL"
+	not_built Permission storage=games space_limit=8M backend=loop
+	vol_new storage=games backend=loop
+	want_error Permission put ".volumes/$VOL/state" build
+	prop ".volumes/$VOL" error | grep -F 'loop.img was not made by a volume: trust it with setfattr -n trusted.porto.image -v 1'
+	setfattr -n trusted.porto.image -v 1 "$(find "$PLACE" -path '*games*/loop.img')"
+	as games vol_build storage=games backend=loop
+	# its own ones it knows, though root made them and they are a user's now
+	vol_destroy "$(vol_ids | tail -n 1)"
+	as games vol_build storage=mine space_limit=8M backend=loop
+	vol_destroy "$(vol_ids | tail -n 1)"
+	as games vol_build storage=mine backend=loop
+}
+
 @test "export: a user reads nothing out that he could not read himself" {
 	mkdir -p "$DIR"/{sys/closed,his}
 	echo secret >"$DIR/sys/shadow"
