@@ -4,8 +4,11 @@
  * happen twice.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "base/fd.h"
 #include "engine/birth.h"
@@ -21,6 +24,7 @@
 #include "engine/save.h"
 #include "engine/taken.h"
 #include "engine/ulimit.h"
+#include "engine/userns.h"
 
 #define PIPE_DEFAULT 65536
 
@@ -30,6 +34,8 @@ struct spawn {
 	struct birth b;
 	bool owned[BIRTH_FDS]; /* close b.fds[i] at the end */
 	int ops_write, report_read;
+	struct ct *userns;     /* in whose user namespace it runs; NULL: the host's */
+	bool enters;           /* a user namespace is to be entered before the command */
 };
 
 static void op(struct spawn *s, const char *name)
@@ -49,6 +55,14 @@ static void op_num(struct spawn *s, const char *name, long n)
 
 	snprintf(buf, sizeof(buf), "%ld", n);
 	op1(s, name, buf);
+}
+
+static void op_id(struct spawn *s, unsigned id)
+{
+	char buf[24];
+
+	snprintf(buf, sizeof(buf), "%u", id);
+	op(s, buf);
 }
 
 /* The number under which the new process will have fd; -EMFILE. */
@@ -81,7 +95,11 @@ static int add_cgroups(struct spawn *s)
 			return at;
 		op_num(s, "tasks", at);
 	}
-	s->b.cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
+	/* a system that runs has handed on the controllers of its first cgroup, which then may hold no process */
+	if (ct_is_bare(home) && home->pid != 0)
+		s->b.cgroup_fd = cg_clone_fd_of(ct->e->cgroups, home->pid);
+	if (s->b.cgroup_fd < 0)
+		s->b.cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
 	if (s->b.cgroup_fd < 0)
 		return s->b.cgroup_fd != -ENOENT ? s->b.cgroup_fd : 0;
 	if (!home->cg_killed)
@@ -98,20 +116,128 @@ static int add_cgroups(struct spawn *s)
 	return n < 0 ? n : 0;
 }
 
+/* A network of its own comes with the user namespace: there it may be changed as well. */
+static int add_userns_net(struct spawn *s, int net_fd)
+{
+	int at = pass(s, net_fd, true);
+
+	if (at < 0)
+		return at;
+	op_num(s, "setns", at);
+	op(s, "0x40000000"); /* CLONE_NEWNET */
+	op(s, "lo");
+	return 0;
+}
+
+/* The user namespace it will enter, and the cgroup namespace that it has now. */
+static int add_userns(struct spawn *s, struct err *err)
+{
+	struct ct *ct = s->ct;
+	bool net = !ct->val[PROP_enable_fuse].b;
+	int user = -1, net_fd = -1, r = 0;
+
+	if (s->userns == ct)
+		r = userns_make(ct, &user, net ? &net_fd : NULL, err);
+	else if (s->userns != NULL)
+		r = user = userns_open(s->b.join_fd >= 0 ? ct_task_owner(ct->parent) : s->userns, err);
+	if (r < 0 || user < 0)
+		return r;
+	r = pass(s, user, true);
+	if (r >= 0) {
+		op_num(s, "userns", r);
+		op_id(s, s->userns->task_uid);
+		op_id(s, s->userns->task_gid);
+		s->enters = true;
+	}
+	if (net_fd >= 0)
+		r = r < 0 ? (close(net_fd), r) : add_userns_net(s, net_fd);
+	return r < 0 ? err_sys(err, -r, "container %s", ct->name) : 0;
+}
+
+/* Its own, or that of the process whose namespaces it shares: that could not be joined before it is in its cgroup. */
+static int add_cgroupns(struct spawn *s)
+{
+	int at;
+
+	if (strcmp(ct_cgroupfs(s->ct), "none") != 0 && s->b.flags & CLONE_NEWNS) {
+		op(s, "cgroupns");
+		return 0;
+	}
+	if (s->b.join_fd < 0)
+		return 0;
+	at = pass(s, s->b.join_fd, false);
+	if (at < 0)
+		return at;
+	op_num(s, "setns", at);
+	op(s, "0x2000000"); /* CLONE_NEWCGROUP */
+	return 0;
+}
+
+/* Half of what memory it may have. */
+static uint64_t run_size(const struct ct *ct)
+{
+	uint64_t size = memory_total();
+
+	for (; ct != NULL; ct = ct->parent) {
+		uint64_t limit = memory_limit(ct);
+
+		if (limit != 0)
+			size = MIN(size, limit);
+	}
+	return size / 2;
+}
+
+/* Where it has no cgroup of its own it would see, and be able to change, one of somebody else. */
+static void add_cgroupfs(struct spawn *s, const char *how)
+{
+	autotext struct text own = {};
+	const struct cgroups *g = s->ct->e->cgroups;
+
+	if (cg_is_v2(g, CG_TRACK))
+		text_add(&own, "v2,");
+	for (enum cg_ctl c = 0; c < CG_CTLS; c++)
+		if ((s->ct->cg.own | CG_BIT(CG_TRACK)) & CG_BIT(c) && !cg_is_v2(g, c))
+			text_addf(&own, "%s,", cg_name(c));
+	op1(s, "cgroupfs", how);
+	op(s, text_str(&own));
+}
+
+/* What the kernel shows, and what is made anew with each start. */
+static void add_filesystems(struct spawn *s)
+{
+	struct ct *ct = s->ct;
+	const char *cgroupfs = ct_cgroupfs(ct);
+
+	if (ct_has_root(ct))
+		op(s, "dev");
+	if (ct_has_root(ct) && ct->val[PROP_virt_mode].u == VIRT_OS)
+		op(s, "no_console");
+	if (ct_has_root(ct) || s->userns == ct)
+		op(s, "sys");
+	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
+		op(s, "proc");
+	if (ct_has_root(ct) || (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct)))
+		op_num(s, "run", (long)run_size(ct));
+	if (strcmp(cgroupfs, "none") != 0)
+		add_cgroupfs(s, cgroupfs);
+	if (ct_has_root(ct) && ct->val[PROP_enable_fuse].b) {
+		op1(s, "bind", "/dev/fuse");
+		op1(s, "/dev/fuse", "dev");
+	}
+}
+
 static void add_mounts(struct spawn *s)
 {
 	struct ct *ct = s->ct;
+	bool new_root = ct_has_root(ct) || ct->val[PROP_root_readonly].b;
 
 	if (!(s->b.flags & CLONE_NEWNS))
 		return;
 	op(s, "slave");
-	if (ct_has_root(ct)) {
-		op1(s, "root", ct->val[PROP_root].s);
-		op(s, "dev");
-		op(s, "sys");
-	}
-	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
-		op(s, "proc");
+	/* to be read-only, what is the parent's too has to be a mount of its own */
+	if (new_root)
+		op1(s, "root", ct_has_root(ct) ? ct->val[PROP_root].s : "/");
+	add_filesystems(s);
 	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
 		autostrv struct strv words = {};
 
@@ -122,7 +248,9 @@ static void add_mounts(struct spawn *s)
 		op(s, words.p[1]);
 		op(s, words.n > 2 ? words.p[2] : "");
 	}
-	if (ct_has_root(ct))
+	if (ct->val[PROP_root_readonly].b)
+		op(s, "readonly");
+	if (new_root)
 		op(s, "pivot");
 }
 
@@ -184,18 +312,17 @@ static int taken_fd(struct ct *ct, int n, struct err *err)
 /* Streams that are descriptors; paths are opened later, by the task's user inside. */
 static int add_stream(struct spawn *s, int n, struct err *err)
 {
-	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
 	struct ct *ct = s->ct;
-	const char *path = ct->val[prop[n]].s;
+	const char *path = ct_stream_path(ct, n);
 	char nbuf[8], fdbuf[16];
 	int fd, at, r;
 
-	if (path != NULL && strncmp(path, "/dev/fd/", 8) == 0) {
+	if (strncmp(path, "/dev/fd/", 8) == 0) {
 		r = taken_fd(ct, n, err);
 		if (r < 0)
 			return r;
 		at = pass(s, ct->streams[n].fd, false);
-	} else if (path == NULL || path[0] == '\0') {
+	} else if (path[0] == '\0') {
 		fd = output_open(ct, n, err);
 		if (fd < 0)
 			return fd;
@@ -215,13 +342,11 @@ static int add_stream(struct spawn *s, int n, struct err *err)
 
 static void add_paths(struct spawn *s)
 {
-	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
-
 	for (int n = 0; n < 3; n++) {
-		const char *path = s->ct->val[prop[n]].s;
+		const char *path = ct_stream_path(s->ct, n);
 		char nbuf[8];
 
-		if (path == NULL || path[0] == '\0' || strncmp(path, "/dev/fd/", 8) == 0)
+		if (path[0] == '\0' || strncmp(path, "/dev/fd/", 8) == 0)
 			continue;
 		snprintf(nbuf, sizeof(nbuf), "%d", n);
 		op(s, "open");
@@ -253,29 +378,54 @@ static void add_sched(struct spawn *s)
 	op_num(s, words[sched.policy], sched.nice);
 }
 
+static void add_cred(struct spawn *s)
+{
+	autotext struct text groups = {};
+	const struct ct *ct = s->ct;
+	uid_t uid = userns_uid(s->userns, ct->task_uid);
+
+	/* root's groups are the host's affair */
+	if (s->userns != NULL && uid == 0)
+		text_add(&groups, "0");
+	else
+		cred_groups(ct->task_uid, ct->task_gid, &groups);
+	op1(s, "groups", text_str(&groups));
+	op_num(s, "gid", (long)userns_gid(s->userns, ct->task_gid));
+	op_num(s, "uid", (long)uid);
+}
+
+static void add_links(struct spawn *s, const struct pairs *m)
+{
+	for (size_t i = 0; i < m->k.n; i++) {
+		op1(s, "symlink", m->v.p[i]);
+		op(s, m->k.p[i]);
+	}
+}
+
 static int add_command(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
-	autotext struct text groups = {}, cwd = {};
+	autotext struct text cwd = {};
 	autostrv struct strv env = {};
 	char mask[24];
 	int r;
 
 	snprintf(mask, sizeof(mask), "%llo", (unsigned long long)ct->val[PROP_umask].u);
 	op1(s, "umask", mask);
-	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
+	op(s, ct_is_bare(ct) ? "become" : "fork");
 	op(s, "session");
 	add_oom_adj(s);
-	add_sched(s);
+	if (!s->enters)
+		add_sched(s);
 	for (int n = 0; n < 3; n++) {
 		r = add_stream(s, n, err);
 		if (r < 0)
 			return r;
 	}
-	cred_groups(ct->task_uid, ct->task_gid, &groups);
-	op1(s, "groups", text_str(&groups));
-	op_num(s, "gid", (long)ct->task_gid);
-	op_num(s, "uid", (long)ct->task_uid);
+	if (ct_unshares(ct) && !s->enters)
+		op(s, "unshare");
+	add_cred(s);
+	add_links(s, &ct->val[PROP_symlink].m);
 	add_paths(s);
 	r = env_build(ct, &env);
 	if (r < 0)
@@ -287,7 +437,7 @@ static int add_command(struct spawn *s, struct err *err)
 		return r;
 	op1(s, "cwd", text_str(&cwd));
 	if (ct->val[PROP_command_argv].v.n == 0)
-		op1(s, "command", ct->val[PROP_command].s);
+		op1(s, "command", ct_command(ct));
 	for (size_t i = 0; i < ct->val[PROP_command_argv].v.n; i++)
 		op1(s, "arg", ct->val[PROP_command_argv].v.p[i]);
 	op(s, "exec");
@@ -312,11 +462,22 @@ static int build_ops(struct spawn *s, struct err *err)
 
 	if (r < 0)
 		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
+	r = add_userns(s, err);
+	if (r < 0)
+		return r;
+	r = add_cgroupns(s);
+	if (r < 0)
+		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
 	add_mounts(s);
 	r = add_rlimits(s);
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");
 	add_ioprio(s);
+	if (s->enters) {
+		/* inside there is no right to be preferred */
+		add_sched(s);
+		op1(s, "enter", !(s->b.flags & CLONE_NEWNS || ct_unshares(s->ct)) ? "" : s->b.flags & CLONE_NEWUTS ? "all" : "mounts");
+	}
 	if (!s->ct->is_meta) {
 		r = add_command(s, err);
 		if (r < 0)
@@ -334,12 +495,13 @@ static void choose_namespaces(struct spawn *s)
 
 	if (ct_isolated(ct))
 		s->b.flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
-	if (ct->val[PROP_virt_mode].u == VIRT_APP && (ct->level == 1 || ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
+	if (ct->val[PROP_virt_mode].u != VIRT_HOST && ct->val[PROP_virt_mode].u != VIRT_JOB && (ct->level == 1 || ct_has_mounts(ct)))
 		s->b.flags |= CLONE_NEWNS;
 	if (owner != NULL && owner->pidfd >= 0 && owner->val[PROP_virt_mode].u != VIRT_HOST) {
 		s->b.join_fd = owner->pidfd;
-		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP;
+		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET;
 	}
+	s->userns = ct->val[PROP_virt_mode].u == VIRT_HOST ? NULL : userns_owner(ct);
 }
 
 static int make_channels(struct spawn *s, struct err *err)
@@ -437,43 +599,85 @@ int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 	return r;
 }
 
-/* ---- attach ---- */
+/* ---- links made later ---- */
 
-/* "PID [COMM]" or "thread TID [COMM]": spec/STATES.md 3, attach. */
-int attach_process(struct change *c)
+#define LINKS_MSEC 1000 /* a file system inside may never answer; nor may it keep us */
+
+/* What it has written by its end, or by the deadline. */
+static int links_result(struct spawn *s, int status, struct err *err)
 {
-	char comm[64], path[64], word[64] = "";
-	struct ct *ct = c->ct, *home;
-	bool thread = strncmp(c->text, "thread ", 7) == 0;
-	pid_t main_pid = 0;
-	int pid, n;
+	struct pollfd end = { .fd = s->b.pidfd, .events = POLLIN };
+	struct init_status st;
 
-	n = sscanf(c->text + (thread ? 7 : 0), "%d %63s", &pid, word);
-	if (n < 1 || pid <= 0)
-		return err_set(c->err, ERR_InvalidValue, "attach: '%.100s': expected PID [COMM] or thread TID [COMM]", c->text);
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
-		return err_set(c->err, ERR_InvalidValue, "attach: no process %d", pid);
-	if (n == 2 && strcmp(comm, word) != 0)
-		return err_set(c->err, ERR_InvalidValue, "attach: process %d is %s, not %s", pid, comm, word);
-	home = cred_home(ct->e, pid);
-	if (ct->state != CT_RUNNING && ct->state != CT_META)
-		return err_set(c->err, ERR_InvalidState, "attach: container %s is %s", ct->name, ct_state_names[ct->state]);
-	for (struct ct *it = ct; it != home; it = it->parent) {
-		if (it == NULL || it->parent == NULL)
-			return err_set(c->err, ERR_Permission, "attach: %s is not below the container of process %d", ct->name, pid);
-		if (ct_isolated(it))
-			return err_set(c->err, ERR_InvalidState, "attach: container %s is isolated", it->name);
+	if (poll(&end, 1, LINKS_MSEC) != 1) {
+		(void)proc_signal(s->b.pidfd, SIGKILL);
+		return err_set_no(err, ERR_Unknown, ETIMEDOUT, "symlink: the file system in container %s does not answer", s->ct->name);
 	}
-	if (home == ct)
+	if (save_status_parse(status, &st) == 0 && st.phase == STATUS_STARTED)
 		return 0;
-	if (!ct_is_root(home)) {
-		if (cred_check_owner(home, c->who, c->err) < 0)
-			return -EACCES;
-		if (pid == home->pid || (task_main_pid(home, &main_pid) == 0 && pid == main_pid))
-			return err_set(c->err, ERR_Busy, "attach: process %d is the main process of %s", pid, home->name);
-	} else if (c->who->uid != 0) {
-		return err_set(c->err, ERR_Permission, "attach: only root moves a process of the host");
+	if (st.phase == STATUS_FAILED && st.no != 0)
+		return err_set_no(err, (enum err_kind)st.kind, st.no, "%s: %s", strerror(st.no), st.text);
+	return err_set(err, ERR_Unknown, "symlink: its process in container %s ended early", s->ct->name);
+}
+
+static int links_ops(struct spawn *s, const struct pairs *links)
+{
+	int r = add_cgroups(s);
+
+	if (r == 0 && s->userns != NULL) {
+		r = userns_open(ct_task_owner(s->ct), NULL);
+		r = r < 0 ? r : pass(s, r, true);
+		if (r < 0)
+			return r;
+		op_num(s, "userns", r);
+		op_id(s, s->userns->task_uid);
+		op_id(s, s->userns->task_gid);
+		op1(s, "enter", "");
 	}
-	return cg_attach(ct->e->cgroups, &ct->cg, pid, thread, c->err);
+	op(s, "become");
+	add_cred(s);
+	add_links(s, links);
+	op(s, "done");
+	return r < 0 ? r : text_ok(&s->ops);
+}
+
+int spawn_links(struct ct *ct, const struct pairs *links, struct err *err)
+{
+	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1, .userns = userns_owner(ct) };
+	struct ct *owner = ct_task_owner(ct);
+	int status = memfd_create("status", MFD_CLOEXEC), ops[2], report[2], r = 0;
+
+	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
+	if (owner != NULL && owner->pidfd >= 0) {
+		s.b.join_fd = owner->pidfd;
+		s.b.join_flags = CLONE_NEWPID | CLONE_NEWNS;
+	}
+	if (status < 0 || ftruncate(status, STATUS_SIZE) < 0 || pipe2(ops, O_CLOEXEC) < 0)
+		r = -errno;
+	if (r == 0 && pipe2(report, O_CLOEXEC) < 0)
+		r = -errno;
+	if (r == 0) {
+		s.ops_write = ops[1];
+		s.report_read = report[0];
+		(void)pass(&s, ops[0], true);
+		(void)pass(&s, report[1], true);
+		(void)pass(&s, status, false);
+		r = links_ops(&s, links);
+	}
+	if (r == 0)
+		r = seed_birth(&ct->e->seed, &s.b);
+	if (r == 0)
+		r = s.b.failed != 0 ? -s.b.failed : send_ops(&s, err);
+	if (r == 0) {
+		close(TAKE_FD(s.ops_write));
+		r = links_result(&s, status, err);
+	} else {
+		r = err_sys(err, -r, "symlink: container %s", ct->name);
+	}
+	spawn_done(&s);
+	if (s.b.pidfd >= 0)
+		close(s.b.pidfd);
+	if (status >= 0)
+		close(status);
+	return r;
 }
