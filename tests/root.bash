@@ -1,5 +1,5 @@
 # tests/root.bash: directories that can be roots, for the files that need one.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # output is for the test
 
 # root_make DIR [NAME...]: busybox under its usual names and those given.
 root_make() {
@@ -29,11 +29,11 @@ in_ct() {
 # A Debian with systemd, crun and iproute2, made once for all: its path, or the test is skipped.
 need_debian() {
 	DEBIAN=${PORTO_TEST_DEBIAN:-${TMPDIR:-/tmp}/porto-os-bookworm}
-	[ -e "$DEBIAN/sbin/init" ] && return
+	[ -e "$DEBIAN/usr/lib/systemd/systemd" ] && return
 	command -v debootstrap >/dev/null || skip 'debootstrap is missing'
 	(
 		flock 9
-		[ -e "$DEBIAN/sbin/init" ] && exit
+		[ -e "$DEBIAN/usr/lib/systemd/systemd" ] && exit
 		rm -rf "$DEBIAN.part"
 		debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,crun,iproute2 bookworm "$DEBIAN.part" && mv "$DEBIAN.part" "$DEBIAN"
 	) 9>"$DEBIAN.lock" >&2 || skip 'debootstrap cannot reach a mirror'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# shellcheck disable=SC2016 # what is quoted is for the shell in the container
+# shellcheck disable=SC2016,SC2034 # what is quoted is for the shell in the container
 # userns and virt_mode=docker: root inside, nobody outside.
 
 PORTOD_OPTIONS=(container.enable_rw_cgroupfs=true)

@@ -67,7 +67,7 @@ int op_run(struct init *in, char **arg)
 }
 
 /* As many steps up as the path of the link's directory has down: then it leads to the same from outside of the root. */
-static int relative(struct init *in, char *dir, const char *target, char *out, size_t size)
+static int relative(struct init *in, const char *dir, const char *target, char *out, size_t size)
 {
 	size_t len = 0;
 
