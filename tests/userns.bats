@@ -89,7 +89,7 @@ teardown() {
 @test "cgroupfs: rw in a user namespace is its own subtree; ro can't be written" {
 	sh_in a 'mkdir /sys/fs/cgroup/x && echo made; echo $$ >/sys/fs/cgroup/x/cgroup.procs && echo moved; cat /proc/self/cgroup; echo 1 >/sys/fs/cgroup/cgroup.kill' \
 		"${U[@]}" root="$ROOT" cgroupfs=rw
-	[ -d /sys/fs/cgroup/unified ] || [ -e /sys/fs/cgroup/cgroup.controllers ] || skip 'no cgroup v2 here'
+	grep -q '^freezer: v2' "$PORTO_ROOT/.porto/features" || skip 'on v1 nothing can be given away'
 	[[ $output == made*moved*0::/x* ]] || fail "$output"
 	sh_in a 'mkdir /sys/fs/cgroup/x && echo made' "${U[@]}" root="$ROOT" cgroupfs=ro
 	[[ $output == *Read-only* ]] || fail "$output"
@@ -111,9 +111,9 @@ teardown() {
 	ct_new a/d virt_mode=docker
 	prop_is a/d command "bash -c 'containerd& dockerd'"
 	want_error Permission put a/d/state start
-	ct_new a/e virt_mode=docker user=1044 group=1044 command_argv=$'sh\t-c\tid -u; mkdir /sys/fs/cgroup/x && echo made; mount -t tmpfs x /mnt && echo mounted'
+	ct_new a/e virt_mode=docker user=1044 group=1044 command_argv=$'sh\t-c\tid -u; mount -t tmpfs x /mnt && echo mounted'
 	put a/e/state start && prop a/e wait >/dev/null
-	[[ $(prop a/e stdout) == 0*made*mounted* ]] || fail "$(prop a/e stdout; prop a/e stderr)"
+	[[ $(prop a/e stdout) == 0*mounted* ]] || fail "$(prop a/e stdout; prop a/e stderr)"
 }
 
 @test "docker: a nested runtime runs a container inside, with namespaces and mounts of its own" {
