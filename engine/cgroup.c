@@ -256,6 +256,23 @@ int cg_renew(struct cgroups *g, const struct cg *c)
 	return r;
 }
 
+int cg_clone_fd_of(struct cgroups *g, pid_t pid)
+{
+	const struct hier *h = &g->h[0];
+	autotext struct text raw = {};
+	size_t skip = strlen(h->inside);
+	int r = h->drv->v2 ? cg_pid_raw(h, pid, &raw) : -ENOENT;
+	if (r < 0)
+		return r;
+	if (strncmp(raw.p, h->inside, skip) != 0)
+		return -ENOENT;
+	autofree char *dir = path_join(h->mount, raw.p + skip + (raw.p[skip] == '/'));
+	if (!dir)
+		return -ENOMEM;
+	int fd = open(dir, CG_OPEN_DIR);
+	return fd < 0 ? -errno : fd;
+}
+
 int cg_tasks_fds(struct cgroups *g, const struct cg *c, int fds[CG_CTLS])
 {
 	int n = 0, r = 0;
@@ -263,7 +280,8 @@ int cg_tasks_fds(struct cgroups *g, const struct cg *c, int fds[CG_CTLS])
 		const struct hier *h = &g->h[i];
 		const struct cg *o = h->drv->v2 ? NULL : cg_owner(c, h->ctls);
 		char path[PATH_MAX];
-		if (!o)
+		/* who has no cgroup there for a systemd of its own stays where we are */
+		if (!o || (h->ctls == CG_BIT(CG_SYSTEMD) && (!o->path || !*o->path)))
 			continue;
 		r = cg_path(path, o->path, "tasks");
 		if (r < 0)
@@ -280,6 +298,26 @@ int cg_tasks_fds(struct cgroups *g, const struct cg *c, int fds[CG_CTLS])
 	while (n > 0)
 		close(fds[--n]);
 	return r;
+}
+
+int cg_delegate(struct cgroups *g, const struct cg *c, uid_t uid, gid_t gid)
+{
+	static const char *const files[] = { "", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks" };
+	for (unsigned i = 0; i < g->n; i++) {
+		const struct hier *h = &g->h[i];
+		char dir[PATH_MAX], path[PATH_MAX];
+		if (!h->drv->v2 && !(h->ctls & c->own & CG_BIT(CG_SYSTEMD)))
+			continue;
+		int r = cg_path(dir, c->path, h->drv->v2 && cg_has_leaf(g, c) ? CG_LEAF : NULL);
+		for (size_t f = 0; r == 0 && f < ARRAY_LEN(files); f++) {
+			r = cg_path(path, dir, files[f]);
+			if (r == 0 && fchownat(h->fd, path, uid, gid, 0) < 0 && errno != ENOENT)
+				r = -errno;
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static int move(int at, const char *dir, const char *file, pid_t pid)

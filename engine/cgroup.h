@@ -26,7 +26,7 @@
 #include "base/err.h"
 #include "base/text.h"
 
-enum cg_ctl { CG_TRACK, CG_CPU, CG_CPUACCT, CG_CPUSET, CG_MEMORY, CG_PIDS, CG_IO, CG_DEVICES, CG_HUGETLB, CG_CTLS };
+enum cg_ctl { CG_TRACK, CG_CPU, CG_CPUACCT, CG_CPUSET, CG_MEMORY, CG_PIDS, CG_IO, CG_DEVICES, CG_HUGETLB, CG_SYSTEMD, CG_CTLS };
 #define CG_BIT(c) (1u << (c))
 
 struct cgroups;
@@ -56,6 +56,12 @@ struct cg {
 int cg_open(const char *root, bool use_v2, struct cgroups **ret, struct err *err);
 void cg_close(struct cgroups *g);
 
+/*
+ * Gives uid:gid what the owner of a delegated subtree needs where processes of c live, in v2 and name=systemd: the directory and
+ * the files by which processes are moved and controllers handed on; limits stay ours.
+ */
+int cg_delegate(struct cgroups *g, const struct cg *c, uid_t uid, gid_t gid);
+
 /* Which controllers work here; a missing one's reason, as a sentence, never NULL ("no hierarchy has the blkio controller"). */
 unsigned cg_available(const struct cgroups *g);
 const char *cg_missing(const struct cgroups *g, enum cg_ctl c);
@@ -77,6 +83,8 @@ int cg_remove(struct cgroups *g, const struct cg *c);
 
 /* For a new process: the v2 directory to clone into (O_PATH is not enough; caller closes), or -ENOENT where there is no v2. */
 int cg_clone_fd(struct cgroups *g, const struct cg *c);
+/* The same of where pid is now, somewhere below our root. */
+int cg_clone_fd_of(struct cgroups *g, pid_t pid);
 /*
  * Makes a cgroup that has been killed fit for cg_clone_fd again: Linux since 6.14 (and its stable branches) kills whatever is
  * cloned into a v2 cgroup after its cgroup.kill was used. To be called, when nothing lives in c itself, before a

@@ -13,6 +13,7 @@
 static const char *const ctl_names[CG_CTLS] = {
 	[CG_TRACK] = "freezer", [CG_CPU] = "cpu",   [CG_CPUACCT] = "cpuacct", [CG_CPUSET] = "cpuset",   [CG_MEMORY] = "memory",
 	[CG_PIDS] = "pids",     [CG_IO] = "blkio",  [CG_DEVICES] = "devices", [CG_HUGETLB] = "hugetlb",
+	[CG_SYSTEMD] = "systemd", /* no controller: the v1 hierarchy of that name, for those who run an old systemd inside */
 };
 
 const char *cg_name(enum cg_ctl c)
@@ -35,7 +36,7 @@ unsigned cg_parse_list(const char *list)
 		if (len < sizeof(word)) {
 			memcpy(word, list, len);
 			word[len] = 0;
-			enum cg_ctl c = cg_find(word);
+			enum cg_ctl c = cg_find(strcmp(word, "name=systemd") == 0 ? word + 5 : word);
 			if (c != CG_CTLS)
 				bits |= CG_BIT(c);
 		}
@@ -431,6 +432,7 @@ int cg_open(const char *root, bool use_v2, struct cgroups **ret, struct err *err
 	}
 	if (g->h[0].drv->v2)
 		missing(g, CG_BIT(CG_DEVICES), "no v1 hierarchy has the devices controller, and v2 has none");
+	missing(g, g->of[CG_SYSTEMD] < 0 ? CG_BIT(CG_SYSTEMD) : 0, "no v1 hierarchy is named systemd; systemd from 233 on needs none where there is v2");
 	for (enum cg_ctl c = 0; c < CG_CTLS; c++)
 		if (g->of[c] < 0)
 			missing(g, CG_BIT(c), "no hierarchy has the %s controller", cg_name(c));

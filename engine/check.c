@@ -96,13 +96,6 @@ int check_isolate(struct change *c)
 	return 0;
 }
 
-int check_virt_mode(struct change *c)
-{
-	if (c->value->u == VIRT_OS || strcmp(c->text, "docker") == 0 || strcmp(c->text, "fuse") == 0)
-		return err_set(c->err, ERR_NotSupported, "virt_mode: '%s' is not supported by this version", c->text);
-	return 0;
-}
-
 /* pids.max of the kernel goes no higher: 4194304, PID_MAX_LIMIT. */
 int check_thread_limit(struct change *c)
 {

@@ -307,6 +307,19 @@ int ct_exit_code(const struct ct *ct); /* of a dead one: PROPERTIES.md 4.1 */
 bool ct_isolated(const struct ct *ct); /* isolate, unless the virt_mode forbids it */
 bool ct_own_net(const struct ct *ct); /* a network namespace that is made for it: net.c */
 bool ct_has_root(const struct ct *ct); /* a chroot of its own */
+bool ct_in_root(const struct ct *ct);  /* a chroot of its own or of one above */
+
+/* mode.c: what virt_mode makes of properties that are not set */
+const char *ct_command(const struct ct *ct); /* "" if none */
+bool ct_has_command(const struct ct *ct);    /* else it is a meta container */
+bool ct_is_bare(const struct ct *ct);        /* its task is the command itself, without porto-init beside it */
+const char *ct_stream_path(const struct ct *ct, int n); /* of stdin, stdout, stderr; "": our own file */
+const char *ct_cgroupfs(const struct ct *ct); /* none, ro or rw */
+bool ct_unshares(const struct ct *ct);        /* unshare_on_exec */
+bool ct_has_mounts(const struct ct *ct);      /* properties for which it needs mounts of its own are set */
+int mode_check_start(struct ct *ct, struct err *err);
+/* The signal that asks its main process to end. */
+int mode_stop_signal(const struct ct *ct, pid_t pid);
 
 /* Once a round; name is that of the property whose error it would be. */
 int ct_cpu_time(struct ct *ct, const char *name, struct cg_cpu_time *ret, struct err *err);

@@ -23,6 +23,17 @@ static bool readable(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+static const char *no_user_namespaces(void)
+{
+	char max[32];
+
+	if (!readable("/proc/self/ns/user"))
+		return "missing: the kernel has none";
+	if (file_read_small(AT_FDCWD, "/proc/sys/user/max_user_namespaces", max, sizeof(max)) > 0 && atoi(max) == 0)
+		return "missing: user.max_user_namespaces is 0";
+	return "yes";
+}
+
 int features_format(const struct config *conf, struct cgroups *g, struct engine *e, struct text *out)
 {
 	struct utsname un;
@@ -52,7 +63,9 @@ int features_format(const struct config *conf, struct cgroups *g, struct engine 
 	}
 	vol_features(conf->volumes_default_place, out);
 	net_features(conf, e, out);
-	text_add(out, "virt_mode os, docker; user namespaces; capabilities; devices; seccomp: not in this version\n");
+	text_addf(out, "user namespaces: %s\n", no_user_namespaces());
+	text_addf(out, "cgroup namespaces: %s\n", readable("/proc/self/ns/cgroup") ? "yes" : "missing: no cgroupfs, no systemd in virt_mode=os");
+	text_add(out, "capabilities; devices; seccomp: not in this version\n");
 	return missing;
 }
 

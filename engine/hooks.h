@@ -22,8 +22,10 @@ static inline int no_index(const char *key, struct err *err, const char *name)
 
 READ_HOOK(read_absolute_name);
 READ_HOOK(read_absolute_namespace);
+READ_HOOK(read_cgroupfs);
 READ_HOOK(read_cgroups);
 READ_HOOK(read_change_time);
+READ_HOOK(read_command);
 READ_HOOK(read_controllers);
 READ_HOOK(read_core_dumped);
 READ_HOOK(read_cpu_guarantee_bound);
@@ -90,11 +92,14 @@ READ_HOOK(read_thread_count);
 READ_HOOK(read_thread_limit);
 READ_HOOK(read_time);
 READ_HOOK(read_ulimit);
+READ_HOOK(read_unshare);
 READ_HOOK(read_user);
+READ_HOOK(read_userns);
 READ_HOOK(read_volumes_linked);
 READ_HOOK(read_volumes_owned);
 
 CHECK_HOOK(check_bind);
+CHECK_HOOK(check_cgroupfs);
 CHECK_HOOK(check_command);
 CHECK_HOOK(check_cpu_limit);
 CHECK_HOOK(check_cpu_policy);
@@ -119,6 +124,7 @@ CHECK_HOOK(check_resolv_conf);
 CHECK_HOOK(check_root);
 CHECK_HOOK(check_stdout_limit);
 CHECK_HOOK(check_stream);
+CHECK_HOOK(check_symlink);
 CHECK_HOOK(check_thread_limit);
 CHECK_HOOK(check_ulimit);
 CHECK_HOOK(check_user);
@@ -136,6 +142,7 @@ APPLY_HOOK(apply_io_ops_limit);
 APPLY_HOOK(apply_io_policy);
 APPLY_HOOK(apply_io_weight);
 APPLY_HOOK(apply_resolv_conf);
+APPLY_HOOK(apply_symlink);
 APPLY_HOOK(apply_thread_limit);
 APPLY_HOOK(apply_ulimit);
 
@@ -149,6 +156,7 @@ COMMIT_HOOK(commit_owner_user);
 COMMIT_HOOK(commit_respawn);
 COMMIT_HOOK(commit_stream);
 COMMIT_HOOK(commit_user);
+COMMIT_HOOK(commit_virt_mode);
 
 WRITE_HOOK(write_attach);
 WRITE_HOOK(write_controllers);

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "engine/hooks.h"
+#include "engine/userns.h"
 
 #define TAG_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 #define SWEEP_DELAY UINT64_C(100000000)
@@ -52,12 +53,18 @@ static bool is_word(const char *s, const char *word)
 	return strncmp(s, word, strlen(word)) == 0 && s[strlen(word) + strspn(s + strlen(word), " \t")] == '\0';
 }
 
+/* Who is root in a user namespace wants to be it of a network too; /dev/fuse does not need that. */
+static bool comes_with_userns(const struct ct *ct)
+{
+	return userns_wanted(ct) && !ct->val[PROP_enable_fuse].b && userns_is_own((struct ct *)ct);
+}
+
 enum net_mode net_mode_of(const struct ct *ct)
 {
 	const struct strv *v = &ct->val[PROP_net].v;
 
 	if (!prop_is_set(ct, PROP_net))
-		return ct->val[PROP_virt_mode].u == VIRT_OS ? NET_OWN : NET_INHERITED;
+		return ct->val[PROP_virt_mode].u == VIRT_OS || comes_with_userns(ct) ? NET_OWN : NET_INHERITED;
 	for (size_t i = 0; i < v->n; i++) {
 		if (first_word_is(v->p[i], "inherited") || is_word(v->p[i], "host") || first_word_is(v->p[i], "tap"))
 			return NET_INHERITED;

@@ -45,10 +45,11 @@ int net_check_start(struct ct *ct, const struct engine_cred *who, struct err *er
 int net_join_fd(struct ct *ct, struct err *err);
 
 /*
- * The new process (ct->pidfd) waits for its operations: they are written to ops_write when its network is there. Takes both.
+ * The new process (ct->pidfd) waits for its operations: they are written to ops_write when its network is there. ns_fd: the
+ * namespace that it will enter; -1: it is in it. Takes all three.
  * What is wrong then ends the start by start_fail.
  */
-int net_begin(struct ct *ct, struct text *ops, int ops_write, struct err *err);
+int net_begin(struct ct *ct, struct text *ops, int ops_write, int ns_fd, struct err *err);
 /* -EBUSY until nothing of its network is left on the host: call again. */
 int net_take_down(struct ct *ct);
 

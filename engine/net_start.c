@@ -281,15 +281,17 @@ static int copy_limits(struct net_job *j, struct ct *ct)
 	return r;
 }
 
-static int prepare(struct net_job *j, struct ct *ct, struct err *err)
+static int prepare(struct net_job *j, struct ct *ct, int ns_fd, struct err *err)
 {
-	int r = copy_settings(j, ct, err);
+	int r;
 
+	j->ns_fd = ns_fd;
+	r = copy_settings(j, ct, err);
 	if (r < 0)
 		return r;
-	if (j->spec.mode == NET_INHERITED)
+	if (ns_fd < 0 && j->spec.mode == NET_INHERITED)
 		j->ns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	else
+	else if (ns_fd < 0)
 		j->ns_fd = net_ns_of(ct);
 	j->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (j->ns_fd < 0 || j->cancel_fd < 0 || copy_limits(j, ct) < 0)
@@ -302,20 +304,22 @@ static int prepare(struct net_job *j, struct ct *ct, struct err *err)
 	return 0;
 }
 
-int net_begin(struct ct *ct, struct text *ops, int ops_write, struct err *err)
+int net_begin(struct ct *ct, struct text *ops, int ops_write, int ns_fd, struct err *err)
 {
 	struct net_job *j = job_new(ct);
 	int r;
 
 	if (j == NULL) {
 		close(ops_write);
+		if (ns_fd >= 0)
+			close(ns_fd);
 		text_done(ops);
 		return err_sys(err, ENOMEM, "network of %s", ct->name);
 	}
 	j->ops = *ops;
 	*ops = (struct text){};
 	j->ops_write = ops_write;
-	r = prepare(j, ct, err);
+	r = prepare(j, ct, ns_fd, err);
 	ct->net_job = j;
 	ct->net_changed = false;
 	if (r == 0) {

@@ -315,14 +315,13 @@ uint64_t output_size(struct ct *ct, int n)
  */
 static int open_named(struct ct *ct, int n, struct stat *st, struct err *err)
 {
-	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
 	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, .resolve = RESOLVE_NO_SYMLINKS };
-	const char *path = ct->val[prop[n]].s;
+	const char *path = ct_stream_path(ct, n);
 	autofree char *plain = path != NULL ? path_normalise(path) : NULL;
 	char type[MOUNT_TYPE_MAX];
 	autoclose int fd = -1;
 
-	if (path == NULL || path[0] == '\0' || strncmp(path, "/dev/", 5) == 0 || ct_has_root(ct))
+	if (path == NULL || path[0] == '\0' || strncmp(path, "/dev/", 5) == 0 || ct_in_root(ct))
 		return err_set(err, ERR_InvalidData, "%s goes to %s, which cannot be read here", stream_names[n],
 			       path != NULL && path[0] != '\0' ? path : "nowhere");
 	if (plain == NULL)

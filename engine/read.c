@@ -244,7 +244,7 @@ int read_task_cred(struct ct *ct, const char *key, struct text *out, struct err 
 
 bool ct_isolated(const struct ct *ct)
 {
-	return ct->val[PROP_isolate].b && ct->val[PROP_virt_mode].u == VIRT_APP;
+	return ct->val[PROP_isolate].b && ct->val[PROP_virt_mode].u != VIRT_JOB && ct->val[PROP_virt_mode].u != VIRT_HOST;
 }
 
 int read_isolate(struct ct *ct, const char *key, struct text *out, struct err *err)
@@ -261,17 +261,17 @@ bool ct_has_root(const struct ct *ct)
 	return root != NULL && root[0] != '\0' && strcmp(root, "/") != 0;
 }
 
-/* In a chroot of its own, or below one: the daemon's directories are not there. */
-static bool ct_in_root(const struct ct *ct)
+bool ct_in_root(const struct ct *ct)
 {
-	while (ct->parent != NULL && !ct_has_root(ct))
+	while (ct != NULL && !ct_has_root(ct))
 		ct = ct->parent;
-	return ct_has_root(ct);
+	return ct != NULL;
 }
 
 int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	const char *cwd = ct->val[PROP_cwd].s;
+	bool top;
 
 	NO_INDEX("cwd");
 	if (cwd != NULL && cwd[0] == '/') {
@@ -284,10 +284,12 @@ int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 		text_addf(out, "%s%s", out->len > 0 && out->p[out->len - 1] == '/' ? "" : "/", cwd);
 		return r;
 	}
-	if (ct_is_root(ct) || ct_in_root(ct))
-		text_add(out, "/");
-	else if (ct->val[PROP_virt_mode].u == VIRT_JOB || (!ct->val[PROP_isolate].b && ct->level > 1))
+	top = ct_is_root(ct) || ct_has_root(ct) || (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct));
+	if (!top && (ct->val[PROP_virt_mode].u == VIRT_JOB || (!ct->val[PROP_isolate].b && ct->level > 1)))
 		return read_cwd(ct->parent, NULL, out, err);
+	/* in the root of one above its own directory is not to be found */
+	if (top || ct_in_root(ct))
+		text_add(out, "/");
 	else
 		work_path(ct, out);
 	return 0;

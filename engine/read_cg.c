@@ -302,6 +302,8 @@ unsigned ct_controllers(const struct ct *ct)
 
 	if (ct->level <= 1)
 		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS) | ct->e->default_controllers;
+	if (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct))
+		mask |= CG_BIT(CG_SYSTEMD);
 	return mask & cg_available(ct->e->cgroups);
 }
 

@@ -256,23 +256,18 @@ int save_status_create(struct ct *ct, struct err *err)
 	return TAKE_FD(fd);
 }
 
-int save_status_read(struct ct *ct, struct init_status *ret)
+int save_status_parse(int fd, struct init_status *ret)
 {
 	static const char *const words[] = { [STATUS_STARTING] = "starting",
 					     [STATUS_FAILED] = "failed",
 					     [STATUS_STARTED] = "started",
 					     [STATUS_EXITED] = "exited" };
-	char name[32], page[STATUS_SIZE + 1], word[16];
+	char page[STATUS_SIZE + 1], word[16];
 	int a = 0, b = 0, phase;
 	struct stat st;
-	autoclose int fd = -1;
 	ssize_t n;
 
 	memset(ret, 0, sizeof(*ret));
-	status_name(ct, name);
-	fd = openat(ct->e->ct_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
 	n = pread(fd, page, sizeof(page) - 1, 0);
 	if (n < STATUS_LINE || fstat(fd, &st) < 0)
 		return -EIO;
@@ -293,6 +288,17 @@ int save_status_read(struct ct *ct, struct init_status *ret)
 		ret->status = b;
 	}
 	return 0;
+}
+
+int save_status_read(struct ct *ct, struct init_status *ret)
+{
+	autoclose int fd = -1;
+	char name[32];
+
+	memset(ret, 0, sizeof(*ret));
+	status_name(ct, name);
+	fd = openat(ct->e->ct_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : save_status_parse(fd, ret);
 }
 
 /* ---- requests answered before a restart ---- */

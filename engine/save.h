@@ -40,6 +40,8 @@ struct init_status {
 	char text[700];   /* failed: the sentence */
 };
 int save_status_read(struct ct *ct, struct init_status *ret);
+/* The same of another file of its kind. */
+int save_status_parse(int fd, struct init_status *ret);
 
 /* Was this request done already, before a restart? Its container and result. Always false in the usual case, at no cost. */
 bool save_replayed(struct engine *e, uint64_t cookie, uint32_t *id, int *result);

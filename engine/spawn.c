@@ -4,69 +4,25 @@
  * happen twice.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "base/fd.h"
 #include "engine/birth.h"
-#include "engine/cpu.h"
 #include "engine/cred.h"
-#include "engine/env.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
-#include "engine/io.h"
-#include "engine/memory.h"
 #include "engine/names.h"
 #include "engine/net.h"
-#include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
-#include "engine/taken.h"
-#include "engine/ulimit.h"
+#include "engine/spawn_ops.h"
+#include "engine/userns.h"
 
 #define PIPE_DEFAULT 65536
-
-struct spawn {
-	struct ct *ct;
-	struct text ops;
-	struct birth b;
-	bool owned[BIRTH_FDS]; /* close b.fds[i] at the end */
-	int ops_write, report_read;
-	bool new_net;          /* porto-init makes an empty network itself */
-	struct names names;
-};
-
-static void op(struct spawn *s, const char *name)
-{
-	text_addn(&s->ops, name, strlen(name) + 1);
-}
-
-static void op1(struct spawn *s, const char *name, const char *arg)
-{
-	op(s, name);
-	op(s, arg);
-}
-
-static void op_num(struct spawn *s, const char *name, long n)
-{
-	char buf[24];
-
-	snprintf(buf, sizeof(buf), "%ld", n);
-	op1(s, name, buf);
-}
-
-/* The number under which the new process will have fd; -EMFILE. */
-static int pass(struct spawn *s, int fd, bool owned)
-{
-	if (s->b.count >= BIRTH_FDS) {
-		if (owned)
-			close(fd);
-		return -EMFILE;
-	}
-	s->b.fds[s->b.count] = fd;
-	s->owned[s->b.count] = owned;
-	return INIT_OPS_FD + s->b.count++;
-}
 
 /* ---- the list of operations ---- */
 
@@ -79,13 +35,17 @@ static int add_cgroups(struct spawn *s)
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
-		int at = pass(s, tasks[i], true);
+		int at = spawn_pass(s, tasks[i], true);
 
 		if (at < 0)
 			return at;
-		op_num(s, "tasks", at);
+		spawn_op_num(s, "tasks", at);
 	}
-	s->b.cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
+	/* a system that runs has handed on the controllers of its first cgroup, which then may hold no process */
+	if (ct_is_bare(home) && home->pid != 0)
+		s->b.cgroup_fd = cg_clone_fd_of(ct->e->cgroups, home->pid);
+	if (s->b.cgroup_fd < 0)
+		s->b.cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
 	if (s->b.cgroup_fd < 0)
 		return s->b.cgroup_fd != -ENOENT ? s->b.cgroup_fd : 0;
 	if (!home->cg_killed)
@@ -96,271 +56,10 @@ static int add_cgroups(struct spawn *s)
 		return -errno;
 	close(s->b.cgroup_fd);
 	s->b.cgroup_fd = -1;
-	n = pass(s, n, true);
+	n = spawn_pass(s, n, true);
 	if (n >= 0)
-		op_num(s, "tasks", n);
+		spawn_op_num(s, "tasks", n);
 	return n < 0 ? n : 0;
-}
-
-/* Before the mounts: /sys shows the network of who mounts it. */
-static int add_net(struct spawn *s, struct err *err)
-{
-	enum net_mode mode = net_mode_of(s->ct);
-	int fd, at;
-
-	if (s->new_net)
-		op(s, "newnet");
-	if (mode != NET_CONTAINER && mode != NET_NETNS)
-		return 0;
-	fd = net_join_fd(s->ct, err);
-	if (fd < 0)
-		return fd;
-	at = pass(s, fd, true);
-	if (at < 0)
-		return err_sys(err, -at, "net");
-	op_num(s, "setns", at);
-	op(s, "0x40000000"); /* CLONE_NEWNET */
-	return 0;
-}
-
-static void add_sysctls(struct spawn *s)
-{
-	for (size_t i = 0; i < s->names.sysctls.k.n; i++) {
-		op1(s, "sysctl", s->names.sysctls.k.p[i]);
-		op(s, s->names.sysctls.v.p[i]);
-	}
-}
-
-/* A default must not hide what is bound by hand; what was asked for by name comes over it. */
-static int add_names(struct spawn *s, bool must)
-{
-	for (size_t i = 0; i < s->names.n; i++) {
-		struct names_mount *m = &s->names.mounts[i];
-		int at;
-
-		if (m->must != must)
-			continue;
-		at = pass(s, TAKE_FD(m->fd), true);
-		if (at < 0)
-			return at;
-		op_num(s, "attach", at);
-		op(s, m->target);
-		op(s, must ? "must" : "try");
-	}
-	return 0;
-}
-
-static int add_mounts(struct spawn *s)
-{
-	struct ct *ct = s->ct;
-	int r;
-
-	if (!(s->b.flags & CLONE_NEWNS))
-		return 0;
-	op(s, "slave");
-	if (ct_has_root(ct)) {
-		op1(s, "root", ct->val[PROP_root].s);
-		op(s, "dev");
-		op(s, "sys");
-	}
-	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
-		op(s, "proc");
-	r = add_names(s, false);
-	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
-		autostrv struct strv words = {};
-
-		if (strv_split(ct->val[PROP_bind].v.p[i], ' ', &words) < 0 || words.n < 2)
-			continue;
-		op(s, "bind");
-		op(s, words.p[0]);
-		op(s, words.p[1]);
-		op(s, words.n > 2 ? words.p[2] : "");
-	}
-	if (r == 0)
-		r = add_names(s, true);
-	if (ct_has_root(ct))
-		op(s, "pivot");
-	return r;
-}
-
-static void op_limit(struct spawn *s, uint64_t v)
-{
-	char buf[24];
-
-	snprintf(buf, sizeof(buf), "%llu", (unsigned long long)v);
-	op(s, v == RLIM_INFINITY ? "unlimited" : buf);
-}
-
-static int add_rlimits(struct spawn *s)
-{
-	struct limits l;
-	int r = ulimit_effective(s->ct, NULL, &l);
-
-	ulimit_reborn(s->ct);
-	for (int res = 0; r == 0 && res < RLIM_NLIMITS; res++) {
-		if (l.of[res].from == LIMIT_UNSET)
-			continue;
-		op1(s, "rlimit", ulimit_name(res));
-		op_limit(s, l.of[res].soft);
-		op_limit(s, l.of[res].hard);
-		op(s, l.of[res].from == LIMIT_EXPLICIT ? "explicit" : "default");
-	}
-	return r;
-}
-
-/* A descriptor taken from a writer; after a restart of ours it is taken again from the same process, if it still is there. */
-static int taken_fd(struct ct *ct, int n, struct err *err)
-{
-	struct stream *st = &ct->streams[n];
-	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
-	const char *path = ct->val[prop[n]].s;
-	autoclose int pidfd = -1;
-	uint64_t dev, ino;
-
-	if (st->fd >= 0)
-		return 0;
-	pidfd = proc_open(st->pid, st->pid_start);
-	if (pidfd < 0)
-		return err_set(err, ERR_InvalidValue, "%s: %s: its process has gone", props[prop[n]].name, path);
-	st->fd = fd_from_process(pidfd, atoi(path + 8));
-	if (st->fd < 0)
-		return err_set(err, ERR_InvalidValue, "%s: %s: the descriptor is closed", props[prop[n]].name, path);
-	if (taken_check(st->fd, st->pid, props[prop[n]].name, err) < 0) {
-		taken_close(ct->e, TAKE_FD(st->fd));
-		return -EOPNOTSUPP;
-	}
-	/* the number may be another file by now, and the process another program with more rights */
-	if (taken_identity(st->fd, &dev, &ino) < 0 || dev != st->dev || ino != st->ino || !cred_may_take(st->pid, st->uid)) {
-		taken_close(ct->e, TAKE_FD(st->fd));
-		return err_set(err, ERR_InvalidValue, "%s: %s: is not any more what it was when this was written", props[prop[n]].name,
-			       path);
-	}
-	return 0;
-}
-
-/* Streams that are descriptors; paths are opened later, by the task's user inside. */
-static int add_stream(struct spawn *s, int n, struct err *err)
-{
-	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
-	struct ct *ct = s->ct;
-	const char *path = ct->val[prop[n]].s;
-	char nbuf[8], fdbuf[16];
-	int fd, at, r;
-
-	if (path != NULL && strncmp(path, "/dev/fd/", 8) == 0) {
-		r = taken_fd(ct, n, err);
-		if (r < 0)
-			return r;
-		at = pass(s, ct->streams[n].fd, false);
-	} else if (path == NULL || path[0] == '\0') {
-		fd = output_open(ct, n, err);
-		if (fd < 0)
-			return fd;
-		at = pass(s, fd, true);
-	} else {
-		return 0;
-	}
-	if (at < 0)
-		return err_sys(err, -at, "streams");
-	snprintf(nbuf, sizeof(nbuf), "%d", n);
-	snprintf(fdbuf, sizeof(fdbuf), "%d", at);
-	op(s, "stream");
-	op(s, nbuf);
-	op(s, fdbuf);
-	return 0;
-}
-
-static void add_paths(struct spawn *s)
-{
-	static const int prop[3] = { PROP_stdin_path, PROP_stdout_path, PROP_stderr_path };
-
-	for (int n = 0; n < 3; n++) {
-		const char *path = s->ct->val[prop[n]].s;
-		char nbuf[8];
-
-		if (path == NULL || path[0] == '\0' || strncmp(path, "/dev/fd/", 8) == 0)
-			continue;
-		snprintf(nbuf, sizeof(nbuf), "%d", n);
-		op(s, "open");
-		op(s, nbuf);
-		op(s, path);
-		op(s, n == 0 ? "r" : "a");
-	}
-}
-
-/*
- * The daemon is the last that the kernel may kill when memory is short, and porto-init with it; a container's command is like
- * any other process, unless oom_score_adj says otherwise. To raise the value is allowed to all, to lower it is not: where ours
- * is not below, it stays.
- */
-static void add_oom_adj(struct spawn *s)
-{
-	if (prop_is_set(s->ct, PROP_oom_score_adj) || memory_own_oom_adj() < 0)
-		op_num(s, "oom_adj", (long)s->ct->val[PROP_oom_score_adj].i);
-}
-
-static void add_sched(struct spawn *s)
-{
-	struct cpu_sched sched = cpu_sched_of(s->ct);
-	static const char *const words[] = { [SCHED_OTHER] = "other", [SCHED_BATCH] = "batch", [SCHED_IDLE] = "idle" };
-
-	if (sched.policy == SCHED_OTHER && sched.nice == 0)
-		return;
-	op(s, "sched");
-	op_num(s, words[sched.policy], sched.nice);
-}
-
-static int add_command(struct spawn *s, struct err *err)
-{
-	struct ct *ct = s->ct;
-	autotext struct text groups = {}, cwd = {};
-	autostrv struct strv env = {};
-	char mask[24];
-	int r;
-
-	snprintf(mask, sizeof(mask), "%llo", (unsigned long long)ct->val[PROP_umask].u);
-	op1(s, "umask", mask);
-	op(s, ct->val[PROP_virt_mode].u == VIRT_JOB ? "become" : "fork");
-	op(s, "session");
-	add_oom_adj(s);
-	add_sched(s);
-	for (int n = 0; n < 3; n++) {
-		r = add_stream(s, n, err);
-		if (r < 0)
-			return r;
-	}
-	cred_groups(ct->task_uid, ct->task_gid, &groups);
-	op1(s, "groups", text_str(&groups));
-	op_num(s, "gid", (long)ct->task_gid);
-	op_num(s, "uid", (long)ct->task_uid);
-	add_paths(s);
-	r = env_build(ct, &env);
-	if (r < 0)
-		return err_sys(err, -r, "environment");
-	for (size_t i = 0; i < env.n; i++)
-		op1(s, "env", env.p[i]);
-	r = read_cwd(ct, NULL, &cwd, err);
-	if (r < 0)
-		return r;
-	op1(s, "cwd", text_str(&cwd));
-	if (ct->val[PROP_command_argv].v.n == 0)
-		op1(s, "command", ct->val[PROP_command].s);
-	for (size_t i = 0; i < ct->val[PROP_command_argv].v.n; i++)
-		op1(s, "arg", ct->val[PROP_command_argv].v.p[i]);
-	op(s, "exec");
-	return 0;
-}
-
-static void add_ioprio(struct spawn *s)
-{
-	int class, level;
-	char word[8];
-
-	if (!io_priority(s->ct, &class, &level))
-		return;
-	op_num(s, "ioprio", class);
-	snprintf(word, sizeof(word), "%d", level);
-	op(s, word);
 }
 
 static int build_ops(struct spawn *s, struct err *err)
@@ -369,27 +68,11 @@ static int build_ops(struct spawn *s, struct err *err)
 
 	if (r < 0)
 		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
-	r = add_net(s, err);
+	r = spawn_add_world(s, err);
+	if (r == 0)
+		r = spawn_add_task(s, err);
 	if (r < 0)
 		return r;
-	r = names_prepare(s->ct, &s->names, err);
-	if (r < 0)
-		return r;
-	add_sysctls(s);
-	if (s->names.hostname != NULL)
-		op1(s, "hostname", s->names.hostname);
-	r = add_mounts(s);
-	if (r < 0)
-		return err_sys(err, -r, "container %s", s->ct->name);
-	r = add_rlimits(s);
-	if (r < 0)
-		return err_sys(err, -r, "ulimit");
-	add_ioprio(s);
-	if (!s->ct->is_meta) {
-		r = add_command(s, err);
-		if (r < 0)
-			return r;
-	}
 	r = text_ok(&s->ops);
 	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : 0;
 }
@@ -402,16 +85,20 @@ static void choose_namespaces(struct spawn *s)
 
 	if (ct_isolated(ct))
 		s->b.flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
-	if (ct->val[PROP_virt_mode].u == VIRT_APP && (ct->level == 1 || ct_has_root(ct) || ct->val[PROP_bind].v.n > 0 || names_are_mounted(ct)))
+	if (ct->val[PROP_virt_mode].u != VIRT_HOST && ct->val[PROP_virt_mode].u != VIRT_JOB &&
+	    (ct->level == 1 || ct_has_mounts(ct) || names_are_mounted(ct)))
 		s->b.flags |= CLONE_NEWNS;
-	if (net_mode_of(ct) == NET_OWN && net_has_devices(ct))
-		s->b.flags |= CLONE_NEWNET;
-	else if (net_mode_of(ct) == NET_OWN)
-		s->new_net = true;
 	if (owner != NULL && owner->pidfd >= 0 && owner->val[PROP_virt_mode].u != VIRT_HOST) {
 		s->b.join_fd = owner->pidfd;
-		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWCGROUP;
+		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET;
 	}
+	s->userns = ct->val[PROP_virt_mode].u == VIRT_HOST ? NULL : userns_owner(ct);
+	if (net_mode_of(ct) != NET_OWN || s->userns == ct)
+		return; /* shared, or it comes with the user namespace */
+	if (net_has_devices(ct))
+		s->b.flags |= CLONE_NEWNET;
+	else
+		s->new_net = true;
 }
 
 static int make_channels(struct spawn *s, struct err *err)
@@ -435,9 +122,9 @@ static int make_channels(struct spawn *s, struct err *err)
 	}
 	s->ops_write = ops[1];
 	s->report_read = report[0];
-	(void)pass(s, ops[0], true);
-	(void)pass(s, report[1], true);
-	(void)pass(s, status, true);
+	(void)spawn_pass(s, ops[0], true);
+	(void)spawn_pass(s, report[1], true);
+	(void)spawn_pass(s, status, true);
 	return 0;
 }
 
@@ -452,6 +139,8 @@ static void spawn_done(struct spawn *s)
 		close(s->report_read);
 	if (s->b.cgroup_fd >= 0)
 		close(s->b.cgroup_fd);
+	if (s->net_fd >= 0)
+		close(s->net_fd);
 	names_done(&s->names);
 	text_done(&s->ops);
 }
@@ -489,7 +178,7 @@ static int launch(struct spawn *s, uint64_t cookie, struct err *err)
 		return err_sys(err, s->b.failed, "container %s: cannot execute porto-init", ct->name);
 	r = save_ct(ct, cookie, 0, err);
 	if (r == 0 && net_has_devices(ct))
-		r = net_begin(ct, &s->ops, TAKE_FD(s->ops_write), err);
+		r = net_begin(ct, &s->ops, TAKE_FD(s->ops_write), TAKE_FD(s->net_fd), err);
 	else if (r == 0)
 		r = spawn_send(s->ops_write, &s->ops, err);
 	if (r == 0)
@@ -499,7 +188,7 @@ static int launch(struct spawn *s, uint64_t cookie, struct err *err)
 
 int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 {
-	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1 };
+	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1, .net_fd = -1 };
 	int r;
 
 	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
@@ -511,43 +200,85 @@ int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 	return r;
 }
 
-/* ---- attach ---- */
+/* ---- links made later ---- */
 
-/* "PID [COMM]" or "thread TID [COMM]": spec/STATES.md 3, attach. */
-int attach_process(struct change *c)
+#define LINKS_MSEC 1000 /* a file system inside may never answer; nor may it keep us */
+
+/* What it has written by its end, or by the deadline. */
+static int links_result(struct spawn *s, int status, struct err *err)
 {
-	char comm[64], path[64], word[64] = "";
-	struct ct *ct = c->ct, *home;
-	bool thread = strncmp(c->text, "thread ", 7) == 0;
-	pid_t main_pid = 0;
-	int pid, n;
+	struct pollfd end = { .fd = s->b.pidfd, .events = POLLIN };
+	struct init_status st;
 
-	n = sscanf(c->text + (thread ? 7 : 0), "%d %63s", &pid, word);
-	if (n < 1 || pid <= 0)
-		return err_set(c->err, ERR_InvalidValue, "attach: '%.100s': expected PID [COMM] or thread TID [COMM]", c->text);
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
-		return err_set(c->err, ERR_InvalidValue, "attach: no process %d", pid);
-	if (n == 2 && strcmp(comm, word) != 0)
-		return err_set(c->err, ERR_InvalidValue, "attach: process %d is %s, not %s", pid, comm, word);
-	home = cred_home(ct->e, pid);
-	if (ct->state != CT_RUNNING && ct->state != CT_META)
-		return err_set(c->err, ERR_InvalidState, "attach: container %s is %s", ct->name, ct_state_names[ct->state]);
-	for (struct ct *it = ct; it != home; it = it->parent) {
-		if (it == NULL || it->parent == NULL)
-			return err_set(c->err, ERR_Permission, "attach: %s is not below the container of process %d", ct->name, pid);
-		if (ct_isolated(it))
-			return err_set(c->err, ERR_InvalidState, "attach: container %s is isolated", it->name);
+	if (poll(&end, 1, LINKS_MSEC) != 1) {
+		(void)proc_signal(s->b.pidfd, SIGKILL);
+		return err_set_no(err, ERR_Unknown, ETIMEDOUT, "symlink: the file system in container %s does not answer", s->ct->name);
 	}
-	if (home == ct)
+	if (save_status_parse(status, &st) == 0 && st.phase == STATUS_STARTED)
 		return 0;
-	if (!ct_is_root(home)) {
-		if (cred_check_owner(home, c->who, c->err) < 0)
-			return -EACCES;
-		if (pid == home->pid || (task_main_pid(home, &main_pid) == 0 && pid == main_pid))
-			return err_set(c->err, ERR_Busy, "attach: process %d is the main process of %s", pid, home->name);
-	} else if (c->who->uid != 0) {
-		return err_set(c->err, ERR_Permission, "attach: only root moves a process of the host");
+	if (st.phase == STATUS_FAILED && st.no != 0)
+		return err_set_no(err, (enum err_kind)st.kind, st.no, "%s: %s", strerror(st.no), st.text);
+	return err_set(err, ERR_Unknown, "symlink: its process in container %s ended early", s->ct->name);
+}
+
+static int links_ops(struct spawn *s, const struct pairs *links)
+{
+	int r = add_cgroups(s);
+
+	if (r == 0 && s->userns != NULL) {
+		r = userns_open(ct_task_owner(s->ct), NULL);
+		r = r < 0 ? r : spawn_pass(s, r, true);
+		if (r < 0)
+			return r;
+		spawn_op_num(s, "userns", r);
+		spawn_op_id(s, s->userns->task_uid);
+		spawn_op_id(s, s->userns->task_gid);
+		spawn_op1(s, "enter", "");
 	}
-	return cg_attach(ct->e->cgroups, &ct->cg, pid, thread, c->err);
+	spawn_op(s, "become");
+	spawn_add_cred(s);
+	spawn_add_links(s, links);
+	spawn_op(s, "done");
+	return r < 0 ? r : text_ok(&s->ops);
+}
+
+int spawn_links(struct ct *ct, const struct pairs *links, struct err *err)
+{
+	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1, .net_fd = -1, .userns = userns_owner(ct) };
+	struct ct *owner = ct_task_owner(ct);
+	int status = memfd_create("status", MFD_CLOEXEC), ops[2], report[2], r = 0;
+
+	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
+	if (owner != NULL && owner->pidfd >= 0) {
+		s.b.join_fd = owner->pidfd;
+		s.b.join_flags = CLONE_NEWPID | CLONE_NEWNS;
+	}
+	if (status < 0 || ftruncate(status, STATUS_SIZE) < 0 || pipe2(ops, O_CLOEXEC) < 0)
+		r = -errno;
+	if (r == 0 && pipe2(report, O_CLOEXEC) < 0)
+		r = -errno;
+	if (r == 0) {
+		s.ops_write = ops[1];
+		s.report_read = report[0];
+		(void)spawn_pass(&s, ops[0], true);
+		(void)spawn_pass(&s, report[1], true);
+		(void)spawn_pass(&s, status, false);
+		r = links_ops(&s, links);
+	}
+	if (r == 0)
+		r = seed_birth(&ct->e->seed, &s.b);
+	if (r == 0)
+		r = s.b.failed != 0 ? -s.b.failed : spawn_send(s.ops_write, &s.ops, err);
+	if (r == 0) {
+		close(TAKE_FD(s.ops_write));
+		r = links_result(&s, status, err);
+	} else {
+		r = err_sys(err, -r, "symlink: container %s", ct->name);
+	}
+	spawn_done(&s);
+	if (s.b.pidfd >= 0)
+		close(s.b.pidfd);
+	if (status >= 0)
+		close(status);
+	return r;
 }

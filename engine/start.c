@@ -13,6 +13,7 @@
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/userns.h"
 #include "engine/vol.h"
 
 #define NSEC UINT64_C(1000000000)
@@ -23,42 +24,14 @@ static void timed_out(void *arg);
 
 /* ---- before anything is made ---- */
 
-static int check_mode(struct ct *ct, struct err *err)
-{
-	bool has_command = (ct->val[PROP_command].s != NULL && ct->val[PROP_command].s[0] != '\0') ||
-			   ct->val[PROP_command_argv].v.n > 0;
-	bool mounts = ct_has_root(ct) || ct->val[PROP_bind].v.n > 0;
-
-	switch ((enum virt_mode)ct->val[PROP_virt_mode].u) {
-	case VIRT_HOST:
-		if (ct->parent->parent != NULL && ct->parent->val[PROP_virt_mode].u != VIRT_HOST)
-			return err_set(err, ERR_Permission, "virt_mode host needs a parent in virt_mode host");
-		if (mounts)
-			return err_set(err, ERR_InvalidValue, "virt_mode host cannot have root or bind");
-		return 0;
-	case VIRT_JOB:
-		if (ct->level == 1)
-			return err_set(err, ERR_InvalidValue, "virt_mode job needs a parent container");
-		if (ct->parent->val[PROP_virt_mode].u == VIRT_JOB)
-			return err_set(err, ERR_InvalidValue, "virt_mode job cannot have a parent in virt_mode job");
-		if (!has_command)
-			return err_set(err, ERR_InvalidValue, "virt_mode job needs a command");
-		if (mounts)
-			return err_set(err, ERR_InvalidValue, "virt_mode job cannot have root or bind");
-		if (ct->controllers & ~CG_BIT(CG_TRACK))
-			return err_set(err, ERR_InvalidValue, "virt_mode job lives in its parent's cgroups and has no limits");
-		return 0;
-	default:
-		if (ct->parent->val[PROP_virt_mode].u == VIRT_JOB)
-			return err_set(err, ERR_InvalidValue, "a container cannot run inside one in virt_mode job");
-		return 0;
-	}
-}
-
 int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 {
-	int r = cred_check_start(ct, who, err);
+	int r;
 
+	/* whatever user says: the root of a system is root */
+	if (ct->val[PROP_virt_mode].u == VIRT_OS && userns_owner(ct) == NULL)
+		ct->task_uid = ct->task_gid = 0;
+	r = cred_check_start(ct, who, err);
 	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0 || names_are_mounted(ct)))
 		if (ct->owner_uid != 0)
 			r = err_set(err, ERR_Permission, "root, bind, etc_hosts and resolv_conf need a container owned by root");
@@ -68,7 +41,7 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	if (r == 0)
 		r = names_check_start(ct, err);
-	return r < 0 ? r : check_mode(ct, err);
+	return r < 0 ? r : mode_check_start(ct, err);
 }
 
 /* ---- the steps; what they made is undone by take_down ---- */
@@ -123,6 +96,10 @@ static int step_limits(struct ct *ct, uint64_t cookie, struct err *err)
 	int r = 0;
 
 	(void)cookie;
+	if (ct->has_cg && userns_owner(ct) != NULL && strcmp(ct_cgroupfs(ct), "rw") == 0)
+		r = cg_delegate(ct->e->cgroups, &ct->cg, userns_owner(ct)->task_uid, userns_owner(ct)->task_gid);
+	if (r < 0)
+		return err_sys(err, -r, "cgroup of container %s", ct->name);
 	if (ct->has_cg)
 		r = ct->op_respawn ? io_limits_again(ct, err) : props_apply_all(ct, err);
 	/* with a child's memory cgroup the parent's own tasks have one too, which knows of no guarantee yet */
@@ -356,8 +333,7 @@ static int start_go(struct ct *ct, uint64_t cookie, struct err *err)
 
 	ct->op = OP_START;
 	ct->op_hard = ct->stuck = false;
-	ct->is_meta = (ct->val[PROP_command].s == NULL || ct->val[PROP_command].s[0] == '\0') &&
-		      ct->val[PROP_command_argv].v.n == 0;
+	ct->is_meta = !ct_has_command(ct);
 	ct->pid = 0; /* before a respawn it still is the dead one's */
 	ct->task_gone = false;
 	ct->signalled = false;

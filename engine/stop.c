@@ -151,7 +151,7 @@ int task_main_pid(struct ct *ct, pid_t *pid)
 
 	if (ct->pid == 0 || ct->task_gone)
 		return -ESRCH;
-	if (ct->is_meta || ct->val[PROP_virt_mode].u == VIRT_JOB) {
+	if (ct->is_meta || ct_is_bare(ct)) {
 		*pid = ct->pid;
 		return 0;
 	}
@@ -287,6 +287,8 @@ static struct ct *deepest_alive(struct ct *ct)
 static void soft_signal(struct ct *ct)
 {
 	autoclose int fd = ct->is_meta ? -1 : task_main_fd(ct);
+	pid_t pid;
+	int sig;
 
 	ct->signalled = true;
 	if (fd < 0) {
@@ -294,7 +296,8 @@ static void soft_signal(struct ct *ct)
 			(void)proc_signal(ct->pidfd, SIGKILL); /* nothing in it to be told */
 		return;
 	}
-	(void)proc_signal(fd, SIGTERM);
+	sig = task_main_pid(ct, &pid) == 0 ? mode_stop_signal(ct, pid) : SIGTERM;
+	(void)proc_signal(fd, sig);
 	if (ct->val[PROP_virt_mode].u == VIRT_JOB && !proc_is_gone(ct->pidfd))
 		(void)kill(-ct->pid, SIGTERM); /* its leader is alive: the group is ours */
 }

@@ -12,6 +12,7 @@ const char *const virt_mode_names[VIRT_MODES] = {
 	[VIRT_OS] = "os",
 	[VIRT_JOB] = "job",
 	[VIRT_HOST] = "host",
+	[VIRT_DOCKER] = "docker",
 };
 
 static bool u_equal(const union value *a, const union value *b)
@@ -123,8 +124,8 @@ static int virt_mode_parse(const char *text, union value *ret)
 {
 	int mode = names_find(virt_mode_names, VIRT_MODES, text);
 
-	/* Upstream's names for kinds of app container that differ in nothing here. */
-	if (strcmp(text, "docker") == 0 || strcmp(text, "fuse") == 0)
+	/* Upstream's name for app with enable_fuse=true. */
+	if (strcmp(text, "fuse") == 0)
 		mode = VIRT_APP;
 	if (mode < 0)
 		return mode;
@@ -252,7 +253,7 @@ const struct prop_type type_path = {
 };
 
 const struct prop_type type_virt_mode = {
-	.name = "virt_mode", .expected = "app, os, job or host",
+	.name = "virt_mode", .expected = "app, os, job, host or docker",
 	.parse = virt_mode_parse, .format = virt_mode_format, .equal = u_equal,
 };
 

@@ -65,7 +65,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *             "", takes both forms, "" removes; an unknown type, a type twice in one text, soft above hard: -EINVAL. Kept in m: k type,
  *             v "soft hard" with "unlimited" for infinity
  *   labels    strmap of labels: names and values checked as in 11 (-EINVAL)
- *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
+ *   virt_mode app os job host docker; fuse is accepted and kept as app; u is enum virt_mode
  *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
  *   cpu_policy normal high rt batch idle; nosmt and iso parse too, to be refused with a reason; u is enum cpu_policy
  *   net_class CS0 to CS7; u is the number
@@ -79,7 +79,7 @@ extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class;
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];
 
-enum virt_mode { VIRT_APP, VIRT_OS, VIRT_JOB, VIRT_HOST, VIRT_MODES };
+enum virt_mode { VIRT_APP, VIRT_OS, VIRT_JOB, VIRT_HOST, VIRT_DOCKER, VIRT_MODES };
 extern const char *const virt_mode_names[VIRT_MODES];
 
 enum io_policy { IO_UNSET, IO_NONE, IO_RT, IO_HIGH, IO_NORMAL, IO_BATCH, IO_IDLE, IO_POLICIES };

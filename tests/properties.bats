@@ -101,7 +101,15 @@ good_values() {
 		owner_user^root
 		virt_mode^host
 		virt_mode^job
+		virt_mode^os
+		virt_mode^docker
 		virt_mode^app
+		userns^true
+		unshare_on_exec^true
+		enable_fuse^true
+		root_readonly^true
+		cgroupfs^ro
+		symlink^/b: x; /a/c: /y^/a/c: /y; /b: x
 		root^/tmp
 		bind^/tmp /mnt ro;/usr /opt ro,rec
 		controllers^cpu;memory;pids^*
@@ -155,7 +163,8 @@ bad_values() {
 		respawn|1|EINVAL|Unknown
 		weak|on|EINVAL|Unknown
 		virt_mode|vm|EINVAL|InvalidValue
-		virt_mode|os|EOPNOTSUPP|NotSupported
+		cgroupfs|yes|EINVAL|InvalidValue
+		symlink|x: y|EINVAL|InvalidValue
 		respawn_delay|soon|EINVAL|InvalidValue
 		respawn_delay|-1s|EINVAL|InvalidValue
 		max_respawns|many|EINVAL|InvalidValue

@@ -95,3 +95,11 @@ int op_exec(struct init *in, char **arg UNUSED)
 		return init_fail(in, ERR_InvalidCommand, errno, shown, NULL);
 	return init_fail(in, ERR_InvalidCommand, errno, shown, " (PATH=", path, ")", NULL);
 }
+
+int op_done(struct init *in, char **arg UNUSED)
+{
+	if (in->role != INIT_BECOMES)
+		return init_fail_list(in, "no become before", "");
+	status_started(getpid());
+	_exit(EXIT_SUCCESS);
+}

@@ -11,8 +11,7 @@
 #define NO_SUID_EXEC_DEV (NO_SUID_EXEC | MOUNT_ATTR_NODEV)
 #define TTY_GID "5" /* group tty of all distributions we know; terminals of the container belong to it */
 
-/* options: key, value, ..., NULL. A mount not yet attached anywhere, or -1 and errno. */
-static int mount_new(const char *type, const char *const *options, unsigned int attr)
+int mount_new(const char *type, const char *const *options, unsigned int attr)
 {
 	autoclose int fs = fsopen(type, FSOPEN_CLOEXEC);
 
@@ -22,7 +21,8 @@ static int mount_new(const char *type, const char *const *options, unsigned int 
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "source", type, 0))
 		return -1;
 	for (; *options; options += 2) {
-		if (fsconfig(fs, FSCONFIG_SET_STRING, options[0], options[1], 0))
+		bool is_flag = !*options[1];
+		if (fsconfig(fs, is_flag ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING, options[0], is_flag ? NULL : options[1], 0))
 			return -1;
 	}
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
@@ -30,8 +30,7 @@ static int mount_new(const char *type, const char *const *options, unsigned int 
 	return fsmount(fs, FSMOUNT_CLOEXEC, attr);
 }
 
-/* Puts tree on dir/name (dir itself for ""). */
-static int attach(int tree, int dir, const char *name)
+int mount_attach(int tree, int dir, const char *name)
 {
 	return move_mount(tree, "", dir, name, MOVE_MOUNT_F_EMPTY_PATH | (*name ? 0 : MOVE_MOUNT_T_EMPTY_PATH));
 }
@@ -42,7 +41,7 @@ static int mount_on(struct init *in, int dir, const char *name, const char *type
 {
 	autoclose int fs = mount_new(type, options, attr);
 
-	if (fs < 0 || attach(fs, dir, name))
+	if (fs < 0 || mount_attach(fs, dir, name))
 		return init_fail(in, ERR_Unknown, errno, "can't mount ", type, NULL);
 	return TAKE_FD(fs);
 }
@@ -57,37 +56,70 @@ static int mount_top(struct init *in, const char *name, const char *type, const 
 
 static const char *const no_options[] = { NULL };
 
-/* Lays source (relative to from) over dir/name with more restrictions. 0, or -1 and errno. */
+/* Lays source (relative to from, itself for "") over dir/name with more restrictions. 0, or -1 and errno. */
 static int cover(int from, const char *source, int dir, const char *name, uint64_t attr)
 {
 	struct mount_attr set = { .attr_set = attr };
-	autoclose int tree = open_tree(from, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	unsigned int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | (*source ? 0 : AT_EMPTY_PATH);
+	autoclose int tree = open_tree(from, source, flags);
 
 	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &set, sizeof(set)))
 		return -1;
-	return attach(tree, dir, name);
+	return mount_attach(tree, dir, name);
 }
 
-int op_proc(struct init *in, char **arg UNUSED)
+/*
+ * A device of the old root's /dev. That may be a container's, whose root could have put a link there that leads to what we
+ * would then mount with the host's rights: it must be the very device.
+ */
+static int old_device(const char *name, unsigned int major, unsigned int minor)
+{
+	autoclose int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	autoclose int fd = dev < 0 ? -1 : openat(dev, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -1;
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(major, minor)) {
+		errno = ENODEV;
+		return -1;
+	}
+	return TAKE_FD(fd);
+}
+
+/*
+ * In a user namespace nothing there is anybody's to change, and who makes one of his own inside can mount a /proc for it only
+ * if he sees a whole one: so it is left whole.
+ */
+static int proc_protect(struct init *in, int proc)
 {
 	static const char *const read_only[] = { "bus", "irq", "sys", "sysrq-trigger" };
+	static const char *const masked[] = { "kcore", "keys", "timer_list" };
 
-	if (mount_base(in, false))
-		return -1;
-	autoclose int proc = mount_top(in, "proc", "proc", no_options, NO_SUID_EXEC_DEV);
-	if (proc < 0)
-		return -1;
-	if (!in->new_root)
+	if (in->userns_fd >= 0)
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(read_only); i++) {
 		const char *name = read_only[i];
 		if (cover(proc, name, proc, name, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV) && errno != ENOENT)
 			return init_fail(in, ERR_Unknown, errno, "can't protect ", name, NULL);
 	}
-	if (!faccessat(proc, "kcore", F_OK, 0) &&
-	    cover(AT_FDCWD, "/dev/null", proc, "kcore", MOUNT_ATTR_RDONLY | NO_SUID_EXEC))
-		return init_fail(in, ERR_Unknown, errno, "can't mask kcore", NULL);
+	autoclose int null = old_device("null", 1, 3);
+	for (size_t i = 0; i < ARRAY_LEN(masked); i++) {
+		if (!faccessat(proc, masked[i], F_OK, 0) &&
+		    (null < 0 || cover(null, "", proc, masked[i], MOUNT_ATTR_RDONLY | NO_SUID_EXEC)))
+			return init_fail(in, ERR_Unknown, errno, "can't mask ", masked[i], NULL);
+	}
 	return 0;
+}
+
+int op_proc(struct init *in, char **arg UNUSED)
+{
+	if (mount_base(in, false))
+		return -1;
+	autoclose int proc = mount_top(in, "proc", "proc", no_options, NO_SUID_EXEC_DEV);
+	if (proc < 0)
+		return -1;
+	return in->new_root ? proc_protect(in, proc) : 0;
 }
 
 static const struct device {
@@ -116,14 +148,14 @@ static const struct link {
 static const char *const directories[] = { "pts", "shm" };
 
 /* Where a device cgroup or a user namespace forbids mknod, the old root's device serves. */
-static int device_bind(int dev, const char *name)
+static int device_bind(int dev, const struct device *d)
 {
-	autoclose int from = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	autoclose int file = openat(dev, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	autoclose int from = old_device(strcmp(d->name, "console") ? d->name : "null", d->major, d->minor);
+	autoclose int file = openat(dev, d->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 
 	if (from < 0 || file < 0)
 		return -1;
-	return cover(from, strcmp(name, "console") ? name : "null", dev, name, NO_SUID_EXEC);
+	return cover(from, "", dev, d->name, NO_SUID_EXEC);
 }
 
 static int devices_make(struct init *in, int dev)
@@ -132,7 +164,7 @@ static int devices_make(struct init *in, int dev)
 		const struct device *d = &devices[i];
 
 		if (mknodat(dev, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) &&
-		    (errno != EPERM || device_bind(dev, d->name)))
+		    (errno != EPERM || device_bind(dev, d)))
 			return init_fail(in, ERR_Unknown, errno, "can't make ", d->name, NULL);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
@@ -146,6 +178,19 @@ static int devices_make(struct init *in, int dev)
 	return 0;
 }
 
+/* Where the kernel has them. */
+static int hugepages_mount(struct init *in, int dev)
+{
+	static const char *const options[] = { "mode", "1777", NULL };
+	autoclose int fs = mount_new("hugetlbfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+
+	if (fs < 0)
+		return 0;
+	if (mkdirat(dev, "hugepages", 0755) || mount_attach(fs, dev, "hugepages"))
+		return init_fail(in, ERR_Unknown, errno, "can't mount hugetlbfs", NULL);
+	return root_own(in, fs, "");
+}
+
 int op_dev(struct init *in, char **arg UNUSED)
 {
 	static const char *const dev_options[] = { "mode", "755", "size", "32m", NULL };
@@ -157,7 +202,7 @@ int op_dev(struct init *in, char **arg UNUSED)
 	if (mount_base(in, true))
 		return -1;
 	autoclose int dev = mount_top(in, "dev", "tmpfs", dev_options, NO_SUID_EXEC);
-	if (dev < 0)
+	if (dev < 0 || root_own(in, dev, ""))
 		return -1;
 	mask = umask(0);
 	r = devices_make(in, dev);
@@ -168,7 +213,20 @@ int op_dev(struct init *in, char **arg UNUSED)
 	if (pts < 0)
 		return -1;
 	autoclose int shm = mount_on(in, dev, "shm", "tmpfs", shm_options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-	return shm < 0 ? -1 : 0;
+	if (shm < 0 || root_own(in, shm, ""))
+		return -1;
+	return hugepages_mount(in, dev);
+}
+
+int op_no_console(struct init *in, char **arg UNUSED)
+{
+	autoclose int dev = mount_base(in, true) ? -1 : mount_point(in, "dev");
+
+	if (dev < 0)
+		return -1;
+	if (unlinkat(dev, "console", 0) && errno != ENOENT)
+		return init_fail_sys(in, errno, "can't remove it");
+	return 0;
 }
 
 /* What a mount of sysfs needs (the right over the network namespace) may be missing; the old one shows the same. */
@@ -179,18 +237,18 @@ static int sys_bind(int dir)
 
 	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)))
 		return -1;
-	return attach(tree, dir, "");
+	return mount_attach(tree, dir, "");
 }
 
 int op_sys(struct init *in, char **arg UNUSED)
 {
-	if (mount_base(in, true))
+	if (mount_base(in, false))
 		return -1;
 	autoclose int dir = mount_point(in, "sys");
 	if (dir < 0)
 		return -1;
 	autoclose int fs = mount_new("sysfs", no_options, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV);
-	if ((fs < 0 || attach(fs, dir, "")) && sys_bind(dir))
+	if ((fs < 0 || mount_attach(fs, dir, "")) && sys_bind(dir))
 		return init_fail(in, ERR_Unknown, errno, "can't mount sysfs", NULL);
 	return 0;
 }

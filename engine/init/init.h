@@ -42,6 +42,10 @@ struct init {
 	const struct init_op *op; /* the one that runs, for the sentence of a failure */
 	enum init_role role;
 	int sync_fd;              /* child's end of the pipe to the staying parent, -1 if none */
+	int userns_fd;            /* of `userns`, until `enter`; -1 */
+	uid_t root_uid;           /* who is root in it, as the host counts */
+	gid_t root_gid;
+	bool entered;
 	bool slaved;              /* `slave` was done: mounts can't reach the host */
 	bool new_root;            /* between `root` and `pivot` */
 	int root_fd;              /* what mounts are made below; -1: not opened yet */
@@ -81,6 +85,7 @@ int op_env(struct init *in, char **arg);
 int op_command(struct init *in, char **arg);
 int op_arg(struct init *in, char **arg);
 int op_exec(struct init *in, char **arg);
+int op_done(struct init *in, char **arg);
 
 /* stay.c */
 void signals_ignore(void);
@@ -98,7 +103,6 @@ int op_open(struct init *in, char **arg);
 int op_tasks(struct init *in, char **arg);
 int op_setns(struct init *in, char **arg);
 int op_hostname(struct init *in, char **arg);
-int op_newnet(struct init *in, char **arg);
 int op_ioprio(struct init *in, char **arg);
 int op_oom_adj(struct init *in, char **arg);
 int op_umask(struct init *in, char **arg);
@@ -124,6 +128,9 @@ int op_pivot(struct init *in, char **arg);
 /* Opens base/path without ever leaving base, whatever the symbolic links say; resolve: further RESOLVE_ flags. -1, errno. */
 int open_below(int base, const char *path, uint64_t flags, uint64_t resolve);
 
+/* The directory base/path (in place cut and mended), found in the same way and made if missing. -1, errno */
+int path_make(int base, char *path);
+
 /* A directory right below the base, created if missing in a root to be; a link is refused. -1: the failure is recorded. */
 int mount_point(struct init *in, const char *name);
 
@@ -134,9 +141,33 @@ int mount_base(struct init *in, bool needs_root);
 void seed_wait(void);
 
 /* filesystems.c */
+
+/* options: key, value ("": a flag), ..., NULL. A mount not yet attached anywhere, or -1 and errno. */
+int mount_new(const char *type, const char *const *options, unsigned int attr);
+/* Puts tree on dir/name (dir itself for ""). -1, errno */
+int mount_attach(int tree, int dir, const char *name);
 int op_proc(struct init *in, char **arg);
 int op_dev(struct init *in, char **arg);
 int op_sys(struct init *in, char **arg);
 int op_sysctl(struct init *in, char **arg);
+int op_no_console(struct init *in, char **arg);
+
+/* run.c */
+int op_run(struct init *in, char **arg);
+int op_symlink(struct init *in, char **arg);
+
+/* cgroupfs.c */
+int op_cgroupns(struct init *in, char **arg);
+int op_cgroupfs(struct init *in, char **arg);
+
+/* userns.c */
+int op_userns(struct init *in, char **arg);
+int op_enter(struct init *in, char **arg);
+int op_lo(struct init *in, char **arg);
+int op_newnet(struct init *in, char **arg);
+int op_unshare(struct init *in, char **arg);
+
+/* What we make for the container's root is his: fd/name (fd itself for "") in a user namespace. -1: recorded. */
+int root_own(struct init *in, int fd, const char *name);
 
 #endif

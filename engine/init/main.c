@@ -13,9 +13,13 @@ const struct init_op init_ops[] = {
 	{ "attach",   3, op_attach },
 	{ "become",   0, op_become },
 	{ "bind",     3, op_bind },
+	{ "cgroupfs", 2, op_cgroupfs },
+	{ "cgroupns", 0, op_cgroupns },
 	{ "command",  1, op_command },
 	{ "cwd",      1, op_cwd },
 	{ "dev",      0, op_dev },
+	{ "done",     0, op_done },
+	{ "enter",    1, op_enter },
 	{ "env",      1, op_env },
 	{ "exec",     0, op_exec },
 	{ "fork",     0, op_fork },
@@ -23,7 +27,9 @@ const struct init_op init_ops[] = {
 	{ "groups",   1, op_groups },
 	{ "hostname", 1, op_hostname },
 	{ "ioprio",   2, op_ioprio },
+	{ "lo",       0, op_lo },
 	{ "newnet",   0, op_newnet },
+	{ "no_console", 0, op_no_console },
 	{ "oom_adj",  1, op_oom_adj },
 	{ "open",     3, op_open },
 	{ "pivot",    0, op_pivot },
@@ -31,16 +37,20 @@ const struct init_op init_ops[] = {
 	{ "readonly", 0, op_readonly },
 	{ "rlimit",   4, op_rlimit },
 	{ "root",     1, op_root },
+	{ "run",      1, op_run },
 	{ "sched",    2, op_sched },
 	{ "session",  0, op_session },
 	{ "setns",    2, op_setns },
 	{ "slave",    0, op_slave },
 	{ "stream",   2, op_stream },
+	{ "symlink",  2, op_symlink },
 	{ "sys",      0, op_sys },
 	{ "sysctl",   2, op_sysctl },
 	{ "tasks",    1, op_tasks },
 	{ "uid",      1, op_uid },
 	{ "umask",    1, op_umask },
+	{ "unshare",  0, op_unshare },
+	{ "userns",   3, op_userns },
 	{ NULL,       0, NULL },
 };
 
@@ -221,7 +231,7 @@ static void standard_fds(void)
 
 int main(int argc, char **argv)
 {
-	static struct init in = { .sync_fd = -1, .root_fd = -1 };
+	static struct init in = { .sync_fd = -1, .root_fd = -1, .userns_fd = -1 };
 
 	signals_ignore();
 	standard_fds();

@@ -51,6 +51,20 @@ int op_slave(struct init *in, char **arg UNUSED)
 	return 0;
 }
 
+/*
+ * A tree that belongs to the host's root, as an unpacked layer does, belongs to the root of the user namespace instead, on
+ * disk as well: by a mount with mapped ids. One that has been given to that user by chown needs none; and where the kernel
+ * or the filesystem can't, it stays somebody else's.
+ */
+static void root_idmap(struct init *in, int dir, int tree)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)in->userns_fd };
+	struct stat st;
+
+	if (in->userns_fd >= 0 && in->root_uid && !fstat(dir, &st) && !st.st_uid)
+		(void)mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+}
+
 int op_root(struct init *in, char **arg)
 {
 	if (in->new_root)
@@ -64,6 +78,7 @@ int op_root(struct init *in, char **arg)
 	autoclose int tree = open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
 	if (tree < 0)
 		return init_fail_path(in, errno, "can't bind ", arg[0]);
+	root_idmap(in, dir, tree);
 	if (move_mount(tree, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
 		return init_fail_path(in, errno, "can't mount on ", arg[0]);
 	close(in->root_fd);
@@ -136,6 +151,11 @@ static int make_path(int root, char *path, bool dir)
 		parent = fd;
 	}
 	return parent;
+}
+
+int path_make(int root, char *path)
+{
+	return make_path(root, path, true);
 }
 
 static bool same_file(int a, int b)

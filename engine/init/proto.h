@@ -24,6 +24,10 @@
  * tasks       fd                  writes "0" to it (joins a v1 cgroup), closes it
  * setns       fd flags            setns(2) with a pidfd or namespace descriptor, closes it
  * newnet      -                   a network namespace of its own, empty; lo is up
+ * cgroupns    -                   a cgroup namespace of its own, whose root is the cgroup we are in
+ * lo          -                   brings up the loopback device
+ * userns      fd uid gid          a user namespace to be entered later, in which the host's uid and gid are root: what is made by the
+ *                                 operations below is theirs, a root that is the host root's is mounted with mapped ids, /proc whole
  * hostname    name                sethostname(2)
  * slave       -                   makes all mounts of this namespace MS_SLAVE|MS_REC: ours never reach the host
  * root        path                path (seen from the current root, resolved without leaving it) becomes the new root to be:
@@ -36,12 +40,20 @@
  *                                 unbindable, "" for none; nodev unless dev; target resolved with openat2 RESOLVE_IN_ROOT, so
  *                                 that a hostile symlink inside can't lead out
  * proc        -                   a new /proc (nosuid nodev noexec) for the new pid namespace; in a new root with /proc/sys, sysrq-trigger, irq, bus
- *                                 read-only and kcore masked
+ *                                 read-only and kcore, keys, timer_list masked
  * dev         -                   in a new root: tmpfs on /dev with null zero full random urandom tty (bind mounts from the old /dev or mknod),
- *                                 fd stdin stdout stderr links, ptmx link, /dev/pts (new instance, max 256), /dev/shm, console as null
+ *                                 fd stdin stdout stderr links, ptmx link, /dev/pts (new instance, max 256), /dev/shm, /dev/hugepages, console as null
+ * no_console  -                   takes away the /dev/console that `dev` made: a system would look for a terminal behind it
  * sys         -                   /sys read-only in a new root (bind of the old one if a mount of sysfs is refused)
+ * run         bytes               tmpfs on /run (of a new root, else of ours), at most that large, with the directories that were there
+ * cgroupfs    how list            the cgroup tree on /sys/fs/cgroup, how "ro" or "rw": v2 if there is one, or for systemd before 233, and
+ *                                 where there is no v2, all hierarchies with only name=systemd and v2 writable. list: those
+ *                                 in which the container has a cgroup of its own, as memory,systemd,v2
  * readonly    -                   remounts the new root read-only
  * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
+ * enter       what                joins the user namespace; what: "mounts" makes a mount namespace in it, whose mounts from outside
+ *                                 are locked, "all" uts and ipc namespaces as well, "" none
+ * unshare     -                   a mount namespace of the command's own
  * ioprio      class level         ioprio_set(2) of this process: what it forks has the same
  * oom_adj     n                   /proc/self/oom_score_adj
  * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
@@ -58,12 +70,14 @@
  * groups      list                setgroups(2), comma separated numbers, "" for none
  * gid         n                   setresgid
  * uid         n                   setresuid; capabilities go with it
+ * symlink     target path         a symbolic link, made over one that is there, relative; parents are made; target "": removed
  * env         NAME=value          adds to the command's environment (starts empty)
  * cwd         path                chdir(2)
  * command     text                expanded by wordexp(3) with WRDE_NOCMD|WRDE_UNDEF in the command's environment -> argv. Failure: InvalidCommand
  * arg         word                appends to argv as it is
  * exec        -                   closes every other descriptor, default signals, empty mask, execvpe(3) by the command's PATH.
  *                                 Failure: InvalidCommand with errno
+ * done        -                   after become, in place of exec: reports started and ends
  *
  * STATUS FILE: text. The first STATUS_LINE bytes are one line, padded with blanks, newline last, always rewritten by a
  * single pwrite; the rest is the sentence of a failure, NUL- or newline-terminated.

@@ -76,6 +76,13 @@ static void shed(struct init *in)
 	(void)!chdir("/");
 }
 
+/* In a user namespace nobody is to be the host's root any more, not even we. */
+static void forget_host(const struct init *in)
+{
+	if (in->entered && (setresgid(0, 0, 0) || setresuid(0, 0, 0)))
+		_exit(EXIT_FAILURE);
+}
+
 /* Reaps whatever ends until the command does; gives its status. */
 static int reap_until(pid_t command)
 {
@@ -106,6 +113,7 @@ static _Noreturn void stay(struct init *in, pid_t command, int sync)
 
 	dup3(sync, SYNC_FD, O_CLOEXEC);
 	shed(in);
+	forget_host(in);
 
 	/* Asking for no event but the hang-up: what the child writes must not wake us before it is through. */
 	struct pollfd hangup = { .fd = SYNC_FD };
@@ -178,6 +186,7 @@ void stay_alone(struct init *in)
 	signal(SIGCHLD, SIG_IGN);
 	close(INIT_OPS_FD);
 	shed(in);
+	forget_host(in);
 	status_started(0);
 	close(INIT_STATUS_FD);
 	forget_program();

@@ -1,11 +1,12 @@
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/ioprio.h>
-#include <net/if.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 
 #include "engine/init/init.h"
@@ -36,23 +37,6 @@ int op_setns(struct init *in, char **arg)
 	return 0;
 }
 
-/* An empty network with its loopback device up. */
-int op_newnet(struct init *in, char **arg)
-{
-	struct ifreq req = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-	autoclose int fd = -1;
-
-	(void)arg;
-	if (unshare(CLONE_NEWNET))
-		return init_fail_sys(in, errno, "can't make a network namespace");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &req))
-		return init_fail_sys(in, errno, "can't bring up the loopback device");
-	return 0;
-}
-
 int op_hostname(struct init *in, char **arg)
 {
 	if (sethostname(arg[0], strlen(arg[0])))
@@ -71,10 +55,34 @@ int op_ioprio(struct init *in, char **arg)
 	return 0;
 }
 
+/*
+ * A file of our own directory in /proc, to be written with the host's rights. Whose /proc it is, and what is mounted over
+ * its files, may be up to a container: only the file itself will do.
+ */
+static int self_open(const char *name)
+{
+	char path[64], number[24];
+	struct statfs st;
+	autoclose int proc = open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct open_how how = {
+		.flags = O_WRONLY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+	};
+
+	if (proc < 0 || fstatfs(proc, &st))
+		return -1;
+	if (st.f_type != PROC_SUPER_MAGIC) {
+		errno = EXDEV;
+		return -1;
+	}
+	stpcpy(stpcpy(stpcpy(path, number_format(number, getpid())), "/"), name);
+	return (int)syscall(SYS_openat2, proc, path, &how, sizeof(how));
+}
+
 int op_oom_adj(struct init *in, char **arg)
 {
 	size_t len = strlen(arg[0]);
-	autoclose int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	autoclose int fd = self_open("oom_score_adj");
 
 	if (fd < 0 || write(fd, arg[0], len) != (ssize_t)len)
 		return init_fail_sys(in, errno, arg[0]);
@@ -146,7 +154,12 @@ int op_uid(struct init *in, char **arg)
 
 int op_cwd(struct init *in, char **arg)
 {
+	char where[PATH_MAX];
+
 	if (chdir(arg[0]))
 		return init_fail_path(in, errno, "", arg[0]);
+	/* A directory of /proc/self/fd may lead out of the root: the kernel then gives no absolute path. */
+	if (syscall(SYS_getcwd, where, sizeof(where)) > 0 && where[0] != '/')
+		return init_fail(in, ERR_Permission, EPERM, "not within the root: ", arg[0], NULL);
 	return 0;
 }

@@ -372,7 +372,7 @@ static const struct row rows[] = {
 	{ &type_virt_mode, "os", 0, NULL },
 	{ &type_virt_mode, "job", 0, NULL },
 	{ &type_virt_mode, "host", 0, NULL },
-	{ &type_virt_mode, "docker", 0, "app" },
+	{ &type_virt_mode, "docker", 0, NULL },
 	{ &type_virt_mode, "fuse", 0, "app" },
 	{ &type_virt_mode, "", -EINVAL, NULL },
 	{ &type_virt_mode, "App", -EINVAL, NULL },
