@@ -443,7 +443,7 @@ int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 int attach_process(struct change *c)
 {
 	char comm[64], path[64], word[64] = "";
-	struct ct *ct = c->ct, *home;
+	struct ct *ct = c->ct, *home, *mine;
 	bool thread = strncmp(c->text, "thread ", 7) == 0;
 	pid_t main_pid = 0;
 	int pid, n;
@@ -457,6 +457,7 @@ int attach_process(struct change *c)
 	if (n == 2 && strcmp(comm, word) != 0)
 		return err_set(c->err, ERR_InvalidValue, "attach: process %d is %s, not %s", pid, comm, word);
 	home = cred_home(ct->e, pid);
+	mine = cred_home(ct->e, c->who->pid);
 	if (ct->state != CT_RUNNING && ct->state != CT_META)
 		return err_set(c->err, ERR_InvalidState, "attach: container %s is %s", ct->name, ct_state_names[ct->state]);
 	for (struct ct *it = ct; it != home; it = it->parent) {
@@ -468,11 +469,11 @@ int attach_process(struct change *c)
 	if (home == ct)
 		return 0;
 	if (!ct_is_root(home)) {
-		if (cred_check_owner(home, c->who, c->err) < 0)
+		if ((home == mine ? cred_check_user(home, c->who, c->err) : cred_check_owner(home, c->who, c->err)) < 0)
 			return -EACCES;
 		if (pid == home->pid || (task_main_pid(home, &main_pid) == 0 && pid == main_pid))
 			return err_set(c->err, ERR_Busy, "attach: process %d is the main process of %s", pid, home->name);
-	} else if (c->who->uid != 0) {
+	} else if (c->who->uid != 0 || !ct_is_root(mine)) {
 		return err_set(c->err, ERR_Permission, "attach: only root moves a process of the host");
 	}
 	return cg_attach(ct->e->cgroups, &ct->cg, pid, thread, c->err);

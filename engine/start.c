@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include "base/log.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
@@ -62,6 +63,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 			r = err_set(err, ERR_Permission, "root and bind need a container owned by root");
 	if (r == 0)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
+	if (r == 0)
+		access_lower(ct);
 	return r < 0 ? r : check_mode(ct, err);
 }
 
