@@ -18,6 +18,7 @@
 #include "engine/dirs.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/inside.h"
 #include "engine/layer.h"
 #include "engine/run.h"
 #include "engine/save.h"
@@ -186,6 +187,8 @@ int engine_new(struct loop *loop, const struct config *conf, const struct engine
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
 		access_count(ct);
 	e->serving = true;
+	if (conf->fresh)
+		inside_again(e);
 	*ret = e;
 	return 0;
 }

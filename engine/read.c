@@ -253,6 +253,13 @@ bool ct_has_root(const struct ct *ct)
 	return root != NULL && root[0] != '\0' && strcmp(root, "/") != 0;
 }
 
+bool ct_in_root(const struct ct *ct)
+{
+	while (ct != NULL && !ct_has_root(ct))
+		ct = ct->parent;
+	return ct != NULL;
+}
+
 int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	const char *cwd = ct->val[PROP_cwd].s;
@@ -272,6 +279,8 @@ int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 		text_add(out, "/");
 	else if (ct->val[PROP_virt_mode].u == VIRT_JOB || (!ct->val[PROP_isolate].b && ct->level > 1))
 		return read_cwd(ct->parent, NULL, out, err);
+	else if (ct_in_root(ct))
+		text_add(out, "/"); /* its own directory is not in there */
 	else
 		work_path(ct, out);
 	return 0;

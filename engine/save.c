@@ -132,6 +132,7 @@ static void record(const struct ct *ct, struct text *out)
 	add_i64(out, "creation_wall", ct->creation_wall);
 	add_i64(out, "change_wall", ct->change_wall);
 	add_u64(out, "respawns", ct->respawns);
+	add_u64(out, "porto", ct->porto);
 	if (ct->start_error != NULL)
 		spec_line_format(out, ".start_error", ct->start_error);
 	if (ct->error != NULL)

@@ -14,6 +14,7 @@
 #include "engine/env.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
+#include "engine/inside.h"
 #include "engine/io.h"
 #include "engine/memory.h"
 #include "engine/output.h"
@@ -98,6 +99,19 @@ static int add_cgroups(struct spawn *s)
 	return n < 0 ? n : 0;
 }
 
+/* The tree inside; without a word where the root has no place for it and nobody has asked. */
+static void add_porto(struct spawn *s)
+{
+	const char *sub;
+	int fd = inside_open(s->ct, &sub), at = fd >= 0 ? pass(s, fd, true) : -1;
+
+	if (at < 0)
+		return;
+	op_num(s, "porto", at);
+	op(s, sub);
+	op(s, prop_is_set(s->ct, PROP_enable_porto) ? "must" : "may");
+}
+
 static void add_mounts(struct spawn *s)
 {
 	struct ct *ct = s->ct;
@@ -112,6 +126,7 @@ static void add_mounts(struct spawn *s)
 	}
 	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
 		op(s, "proc");
+	add_porto(s);
 	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
 		autostrv struct strv words = {};
 

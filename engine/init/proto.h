@@ -37,6 +37,9 @@
  * dev         -                   in a new root: tmpfs on /dev with null zero full random urandom tty (bind mounts from the old /dev or mknod),
  *                                 fd stdin stdout stderr links, ptmx link, /dev/pts (new instance, max 256), /dev/shm, console as null
  * sys         -                   /sys read-only in a new root (bind of the old one if a mount of sysfs is refused)
+ * porto       fd sub how          a detached copy of the daemon's mount, closes it: it, or the directory sub in it unless "", is mounted at
+ *                                 /porto, made when missing; how "may": nothing is done where that can't be made; "must"
+ * reporto     fd sub              alone, in the namespaces of a container that runs: the same at /porto if the mount there is dead; ends
  * readonly    -                   remounts the new root read-only
  * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
  * ioprio      class level         ioprio_set(2) of this process: what it forks has the same
