@@ -275,12 +275,10 @@ int read_cwd(struct ct *ct, const char *key, struct text *out, struct err *err)
 		text_addf(out, "%s%s", out->len > 0 && out->p[out->len - 1] == '/' ? "" : "/", cwd);
 		return r;
 	}
-	if (ct_is_root(ct) || ct_has_root(ct))
-		text_add(out, "/");
-	else if (ct->val[PROP_virt_mode].u == VIRT_JOB || (!ct->val[PROP_isolate].b && ct->level > 1))
+	if (!ct_has_root(ct) && (ct->val[PROP_virt_mode].u == VIRT_JOB || (!ct->val[PROP_isolate].b && ct->level > 1)))
 		return read_cwd(ct->parent, NULL, out, err);
-	else if (ct_in_root(ct))
-		text_add(out, "/"); /* its own directory is not in there */
+	if (ct_is_root(ct) || ct_in_root(ct))
+		text_add(out, "/"); /* its own directory is not in a chroot */
 	else
 		work_path(ct, out);
 	return 0;
