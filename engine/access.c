@@ -303,11 +303,19 @@ static enum access ceiling(const struct ct *ct)
 	return most;
 }
 
+/* A job's tasks are in the cgroups of its parent: nobody could tell that it was they who ask. */
+static bool is_too_low(const struct ct *ct, enum access level)
+{
+	return ct->val[PROP_virt_mode].u == VIRT_JOB && ct->parent != NULL && level < access_of(ct->parent);
+}
+
 int check_enable_porto(struct change *c)
 {
 	enum access level = (enum access)c->value->u;
 	struct ct *home;
 
+	if (ct_has_resources(c->ct) && is_too_low(c->ct, level))
+		return err_set(c->err, ERR_InvalidValue, "enable_porto: virt_mode job lives in its parent's cgroups and has its level");
 	if (cred_is_super(c->ct->e, c->who))
 		return 0;
 	if (level > ceiling(c->ct))
@@ -328,12 +336,15 @@ int read_enable_porto(struct ct *ct, const char *key, struct text *out, struct e
 	return r;
 }
 
-void access_lower(struct ct *ct)
+int access_start(struct ct *ct, struct err *err)
 {
+	if (is_too_low(ct, own_level(ct)))
+		return err_set(err, ERR_InvalidValue, "enable_porto: virt_mode job lives in its parent's cgroups and has its level");
 	if (own_level(ct) > ceiling(ct) && prop_is_set(ct, PROP_enable_porto)) {
 		ct->val[PROP_enable_porto].u = (uint64_t)ceiling(ct);
 		access_count(ct);
 	}
+	return 0;
 }
 
 /* Names as the writer sees them are kept as the host does. */

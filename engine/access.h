@@ -44,8 +44,8 @@ bool access_name(const struct ct *view, const struct ct *ct, const char **ret);
 /* The sentence with the names that one sees in the directory at base; in place. */
 void access_shorten(const struct ct *base, char *text);
 
-/* At a start: a level that does not fit any more below those above is lowered. */
-void access_lower(struct ct *ct);
+/* At a start: a level that does not fit any more below those above is lowered. InvalidValue for a job's below its parent's. */
+int access_start(struct ct *ct, struct err *err);
 /* What is to be mounted at /porto in a container that has a root of its own; NULL: nothing. */
 struct ct *access_to_mount(struct ct *ct);
 

@@ -83,11 +83,12 @@ static int read_find(const struct file_call *c, struct text *out)
 	if (n < 1 || pid <= 0)
 		return err_set(c->err, ERR_InvalidValue, "find: expected find[PID] or find[PID COMM]");
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (!access_shows(c->e, c->who, cred_home(c->e, pid)) || file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
+	ct = cred_home(c->e, pid);
+	if (!access_shows(c->e, c->who, ct) || (ct_is_root(ct) && !access_shows_all(c->e, c->who)) ||
+	    file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
 		return err_set_no(c->err, ERR_InvalidValue, ENOENT, "find: no process %d", pid);
 	if (n == 2 && strcmp(comm, want) != 0)
 		return err_set_no(c->err, ERR_InvalidValue, ENOENT, "find: process %d is %s, not %s", pid, comm, want);
-	ct = cred_home(c->e, pid);
 	view = dir_view(c->e, c->node);
 	if (ct_is_root(ct) || (ct != view && !access_name(view, ct, &name)))
 		ct_absolute(ct, out);

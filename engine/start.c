@@ -64,7 +64,7 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 	if (r == 0)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	if (r == 0)
-		access_lower(ct);
+		r = access_start(ct, err);
 	return r < 0 ? r : check_mode(ct, err);
 }
 

@@ -135,7 +135,7 @@ level_does() {
 	stat "$PORTO_ROOT/other" "$PORTO_ROOT/other/state" >/dev/null # in the kernel's memory now
 	for out in stat\ '$P/other' stat\ '$P/other/state' ls\ '$P/other' cat\ '$P/other/state' cat\ '$P/other/memory.stat' \
 		cat\ '$P/.porto/find['"$pid"']' cat\ '$P/.porto/wait[other,0]' 'cd $P/other' 'echo x >$P/other/weak' \
-		'echo >$P/other/state' 'ls $P/other/.porto' 'stat $P/self/../other'; do
+		'cat "$P/.porto/find['$$']"' 'echo >$P/other/state' 'ls $P/other/.porto' 'stat $P/self/../other'; do
 		out=$(ask m "$out") && fail "$out"
 		[[ $out == *'No such file'* || $out == *nonexistent* || $out == *"can't cd"* ]] || fail "$out"
 	done
@@ -263,6 +263,15 @@ level_does() {
 	[ "$(cat "$TEST_DIR/got")" = meta ] || fail "$(cat "$TEST_DIR/got")"
 	[ ! -e "$PORTO_ROOT/top" ]
 	rm "$TEST_DIR"/{go,got}
+}
+
+@test "attach: from the container that asks into one below it; nothing of the host's, not even its name" {
+	served m host enable_porto=isolate isolate=false
+	ask m 'mkdir "$P/self/kid"; echo false >"$P/self/kid/isolate"; echo start >"$P/self/kid/state"'
+	ask m 'sleep 1000 & echo $! >"$P/self/kid/attach"' || fail "$(prop m/kid error)"
+	prop_is m/kid process_count 1
+	ask m "echo $$ bash >\$P/self/kid/attach" && fail 'a process of the host'
+	[[ $(prop m/kid error) == *"no process $$)" ]] || fail "$(prop m/kid error)"
 }
 
 @test "users inside: the owner's, another's and a setuid program get no more than the container" {
@@ -398,6 +407,8 @@ level_does() {
 	ask m 'echo true >"$P/self/enable_porto"' && fail 'raised'
 	ask m 'echo read-isolate >"$P/self/enable_porto"'
 	ask m 'echo self-isolate >"$P/self/enable_porto"' && fail 'raised again'
+	ct_new m/job virt_mode=job command='sleep 1000' enable_porto=false # its tasks count as those of m
+	want_errno EINVAL put m/job/state start
 	prop_is m enable_porto read-isolate
 }
 
