@@ -144,7 +144,7 @@ level_does() {
 	[ "$(ask m 'cat "$P/.porto/containers"' | cut -f1)" = m ]
 	[ "$(ask m 'grep -c "^porto_containers 1$" "$P/.porto/metrics"')" = 1 ]
 	ask m 'echo x >"$P/other/private"' >/dev/null || :
-	! put other/cpu_limit nonsense 2>/dev/null # root's error, and not of m's root
+	run ! put other/cpu_limit nonsense # root's error, and not of m's root
 	run ask m 'cat "$P/.porto/error"'
 	[[ $output != *nonsense* ]] || fail "$output"
 	out=$(ask m 'cat "$P/.porto/events?since=0" & sleep 0.3; kill $!')
@@ -301,7 +301,7 @@ level_does() {
 	served n host enable_porto=isolate isolate=false
 	ask n "cat /proc/$$/root\$P/other/private" && fail 'by a process of the host'
 	ask n "cat /proc/$$/cwd/.\$P/other/private" && fail 'by its directory'
-	return 0
+	prop_is other private its
 }
 
 @test "what is held in /porto keeps neither the container from going nor the daemon from serving" {
