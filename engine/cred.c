@@ -8,34 +8,64 @@
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/access.h"
 
 #define GROUPS_MAX 256
+#define NOWHERE UINT32_MAX /* no container has this number */
 
-struct ct *cred_home(struct engine *e, pid_t pid)
+/* Users may have made cgroups below their container's: the longest prefix that is one of ours. */
+static struct ct *find_by_cgroup(struct engine *e, char *path)
 {
-	autotext struct text path = {};
-	struct ct *ct;
-
-	if (pid <= 0 || cg_of_pid(e->cgroups, pid, &path) < 0 || path.len == 0)
-		return e->root;
-	/* users may have made cgroups below their container's: the longest prefix that is one of ours */
 	for (;;) {
+		struct ct *ct = ct_find_name(e, path);
 		char *slash;
 
+		if (ct != NULL && ct->cg.path != NULL && strcmp(ct->cg.path, path) == 0)
+			return ct;
 		for (ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
-			if (ct->cg.path != NULL && strcmp(ct->cg.path, path.p) == 0)
+			if (ct->cg.path != NULL && strcmp(ct->cg.path, path) == 0)
 				return ct;
-		slash = strrchr(path.p, '/');
+		for (ct = e->dying; ct != NULL; ct = ct->next)
+			if (ct->cg.path != NULL && strcmp(ct->cg.path, path) == 0)
+				return NULL;
+		slash = strrchr(path, '/');
 		if (slash == NULL)
-			return e->root;
+			return NULL;
 		*slash = '\0';
 	}
 }
 
+struct ct *cred_lives(struct engine *e, pid_t pid)
+{
+	autotext struct text path = {};
+	int r = pid > 0 ? cg_of_pid(e->cgroups, pid, &path) : -ENOENT;
+
+	if (r == -ENOENT || (r == 0 && (path.len == 0 || path.p[0] == '.')))
+		return e->root;
+	return r == 0 ? find_by_cgroup(e, path.p) : NULL;
+}
+
+struct ct *cred_home(struct engine *e, pid_t pid)
+{
+	struct ct *ct = cred_lives(e, pid);
+
+	return ct != NULL ? ct : e->root;
+}
+
+bool cred_is_super(struct engine *e, const struct engine_cred *who)
+{
+	const struct ct *home = who->uid == 0 ? access_home(e, who) : NULL;
+
+	return home != NULL && access_of(home) == ACCESS_FULL;
+}
+
 int cred_effective(struct engine *e, const struct engine_cred *who, struct engine_cred *as, struct ct **home)
 {
+	struct ct *lives = access_home_now(e, who);
+
 	*as = *who;
-	*home = cred_home(e, who->pid);
+	*home = lives != NULL ? lives : e->root;
+	as->home = lives != NULL ? lives->id : NOWHERE;
 	/* a task that root runs as somebody else must not be root to those it owns: it would start them as root */
 	if (!ct_is_root(*home) && ((*home)->owner_uid != 0 || who->uid == 0)) {
 		as->uid = (*home)->owner_uid;
@@ -72,13 +102,18 @@ static bool process_in_group(pid_t pid, gid_t gid)
 
 int cred_check_access(struct engine *e, const struct engine_cred *who, struct err *err)
 {
+	const struct ct *home = access_home(e, who);
+
+	if (home == NULL || access_of(home) <= ACCESS_READ_ONLY)
+		return err_set_no(err, ERR_Permission, EACCES, "Write access denied: %s%s", home != NULL ? "enable_porto is " :
+				  "the container is gone", home != NULL ? access_names[access_of(home)] : "");
 	if (who->uid == 0)
 		return 0;
 	if (e->conf->daemon_read_only)
 		return err_set(err, ERR_PortoFrozen, "the daemon is configured read_only");
 	if (e->porto_gid != (gid_t)-1 && who->gid == e->porto_gid)
 		return 0;
-	if (!ct_is_root(cred_home(e, who->pid)))
+	if (!ct_is_root(home))
 		return 0; /* inside a container: the owner's right to be here was checked when it was made */
 	if (e->porto_gid != (gid_t)-1 && process_in_group(who->pid, e->porto_gid))
 		return 0;
@@ -88,8 +123,19 @@ int cred_check_access(struct engine *e, const struct engine_cred *who, struct er
 
 int cred_check_owner(struct ct *ct, const struct engine_cred *who, struct err *err)
 {
+	struct ct *home = access_home(ct->e, who);
+	int r;
+
 	if (ct_is_root(ct))
 		return err_set_no(err, ERR_Permission, EPERM, "The root container is read-only");
+	if (home == NULL)
+		return err_set(err, ERR_Permission, "the caller's container is gone");
+	r = access_check(home, ct, false, err);
+	return r < 0 ? r : cred_check_user(ct, who, err);
+}
+
+int cred_check_user(struct ct *ct, const struct engine_cred *who, struct err *err)
+{
 	if (who->uid == 0 || who->uid == ct->owner_uid)
 		return 0;
 	return err_set(err, ERR_Permission, "container %s belongs to user %u", ct->name, (unsigned)ct->owner_uid);

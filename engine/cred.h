@@ -9,13 +9,21 @@
  * *home: that container, or the root.
  */
 int cred_effective(struct engine *e, const struct engine_cred *who, struct engine_cred *as, struct ct **home);
-/* The container of a process; the root if it is in none of ours. */
+/* The container of a process; the root if it is in none of ours; NULL: in one that is gone, or it can't be told. */
+struct ct *cred_lives(struct engine *e, pid_t pid);
+/* The same, for names and paths: the root, too, if it is in one that is gone. */
 struct ct *cred_home(struct engine *e, pid_t pid);
 
-/* May write at all: root or in group porto. -EROFS */
+/* Root of the host, or in a container of root's with full access. */
+bool cred_is_super(struct engine *e, const struct engine_cred *who);
+
+/* May write at all: root or in group porto, by the level of its container. -EACCES, -EROFS */
 int cred_check_access(struct engine *e, const struct engine_cred *who, struct err *err);
-/* May change this container: superuser or its owner. -EACCES, or -EPERM for the root container. */
+/* May change this container: in scope of the caller's container (access.h), and root or its owner. -EACCES, or -EPERM for the root
+ * container. */
 int cred_check_owner(struct ct *ct, const struct engine_cred *who, struct err *err);
+/* The latter alone. */
+int cred_check_user(struct ct *ct, const struct engine_cred *who, struct err *err);
 /* gid belongs to the user (primary or supplementary) by the user database. */
 bool cred_in_group(uid_t uid, gid_t gid);
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "engine/access.h"
 #include "engine/memory.h"
 #include "engine/output.h"
 
@@ -179,6 +180,7 @@ void ct_free(struct ct *ct)
 	}
 	unindex_id(ct);
 	undo_drop(ct);
+	access_forget(ct);
 	loop_cancel(ct->e->loop, &ct->timer);
 	loop_cancel(ct->e->loop, &ct->respawn_timer);
 	loop_cancel(ct->e->loop, &ct->age_timer);
@@ -225,7 +227,10 @@ struct ct *ct_find_name(struct engine *e, const char *name)
 
 struct ct *ct_find_seen(struct engine *e, struct ct *home, const char *name)
 {
+	const struct engine_cred who = { .home = home->id };
+	const struct ct *at = access_mount(home);
 	autotext struct text full = {};
+	struct ct *ct;
 
 	if (strcmp(name, "self") == 0)
 		return home;
@@ -233,10 +238,15 @@ struct ct *ct_find_seen(struct engine *e, struct ct *home, const char *name)
 		if (!ct_is_root(home))
 			text_addf(&full, "%s/", home->name);
 		text_add(&full, name + 5);
+	} else if (strncmp(name, "/porto/", 7) == 0 || strcmp(name, "/porto") == 0) {
+		text_add(&full, name[6] == '/' ? name + 7 : "/");
 	} else {
-		text_add(&full, strncmp(name, "/porto/", 7) == 0 ? name + 7 : strcmp(name, "/porto") == 0 ? "/" : name);
+		if (!ct_is_root(at) && name[0] != '/')
+			text_addf(&full, "%s/", at->name);
+		text_add(&full, name);
 	}
-	return ct_find_name(e, text_str(&full));
+	ct = ct_find_name(e, text_str(&full));
+	return ct != NULL && access_shows(e, &who, ct) ? ct : NULL;
 }
 
 struct ct *ct_child(struct ct *parent, const char *base)

@@ -179,6 +179,10 @@ struct ct {
 	int unique_result;
 	unsigned holds;       /* descriptors on `weak` */
 
+	/* enable_porto: access.h */
+	uint32_t porto;       /* the container whose directory is mounted at /porto in this one's root; 0: nothing */
+	bool is_narrow, is_open_narrow; /* as counted in the engine */
+
 	struct seen seen;
 
 	char *start_error;    /* "Kind:(text)" or NULL */
@@ -197,6 +201,7 @@ struct io_seen {
 
 #define CT_HASH 4096u
 #define VOL_HASH 1024u
+#define HOMES 64u
 #define LAST_ERRORS 64u
 #define UNDOS 16u
 
@@ -231,7 +236,10 @@ struct engine {
 	struct watch *watches;    /* what is polled: watch.c */
 	struct event_log *log;
 	struct replay *replay;  /* uniques found in the records at start */
-	struct last_error { uid_t uid; pid_t pid; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
+	bool serving;           /* requests may come */
+	unsigned narrow, open_narrow; /* containers that see less than everything; of them, that might ask for more: access.c */
+	struct home_seen { pid_t pid; uint32_t ct; uint64_t when; } homes[HOMES]; /* where callers lived a moment ago */
+	struct last_error { uid_t uid; pid_t pid; uint32_t home; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
 	struct undo { uint32_t ct; uint64_t cookie; struct snapshot before; } undo[UNDOS]; /* cookie 0: free */
 	unsigned undo_next;
 	const struct engine_cred *reader; /* who reads a property now; NULL: the daemon itself */
@@ -344,7 +352,7 @@ char *program_path(const char *name);
 
 /* What `.porto/error` says to this reader: the last error of its own process (a shell that looks why its echo was refused
  * must not see another's), else the last one of its user; "" if none. */
-const char *engine_last_error(const struct engine *e, const struct engine_cred *who);
+const char *engine_last_error(struct engine *e, const struct engine_cred *who);
 
 /* The nearest container up (itself included) that has a task whose namespaces can be joined; NULL: the host's. */
 struct ct *ct_task_owner(struct ct *ct);

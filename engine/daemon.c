@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/dirs.h"
 #include "engine/eventlog.h"
@@ -33,16 +34,24 @@ static int read_config(const struct file_call *c, struct text *out)
 	return 0;
 }
 
+/* Those that the reader may know of, as they are named below the directory of whose `.porto` it is. */
 static int read_containers(const struct file_call *c, struct text *out)
 {
+	const struct ct *view = dir_view(c->e, c->node);
+	const char *name;
+
 	for (struct ct *ct = ct_next(c->e->root, NULL); ct != NULL; ct = ct_next(c->e->root, ct))
-		text_addf(out, "%s\t%s\t%llu\t%u\n", ct->name, ct_state_names[ct->state],
-			  (unsigned long long)ct_seconds(ct, ct->state == CT_DEAD), (unsigned)ct->id);
+		if (access_name(view, ct, &name) && access_shows(c->e, c->who, ct))
+			text_addf(out, "%s\t%s\t%llu\t%u\n", name, ct_state_names[ct->state],
+				  (unsigned long long)ct_seconds(ct, ct->state == CT_DEAD), (unsigned)ct->id);
 	return 0;
 }
 
+/* What has gone has no place any more to tell who may see it: only those that see everything. */
 static int read_destroying(const struct file_call *c, struct text *out)
 {
+	if (!access_shows_all(c->e, c->who))
+		return 0;
 	for (const struct ct *ct = c->e->dying; ct != NULL; ct = ct->next)
 		text_addf(out, "%s\n", ct->name);
 	for (size_t i = 0; i < c->e->remains.n; i++)
@@ -67,17 +76,26 @@ static int read_features(const struct file_call *c, struct text *out)
 static int read_find(const struct file_call *c, struct text *out)
 {
 	char comm[64] = "", want[64] = "", path[64];
+	const char *name;
+	struct ct *ct, *view;
 	int pid = 0, n;
 
 	n = c->key != NULL ? sscanf(c->key, "%d %63[^\n]", &pid, want) : 0;
 	if (n < 1 || pid <= 0)
 		return err_set(c->err, ERR_InvalidValue, "find: expected find[PID] or find[PID COMM]");
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	if (file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
+	ct = cred_home(c->e, pid);
+	if (!access_shows(c->e, c->who, ct) || (ct_is_root(ct) && !access_shows_all(c->e, c->who)) ||
+	    file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
 		return err_set_no(c->err, ERR_InvalidValue, ENOENT, "find: no process %d", pid);
 	if (n == 2 && strcmp(comm, want) != 0)
 		return err_set_no(c->err, ERR_InvalidValue, ENOENT, "find: process %d is %s, not %s", pid, comm, want);
-	text_addf(out, "%s\n", cred_home(c->e, pid)->name);
+	view = dir_view(c->e, c->node);
+	if (ct_is_root(ct) || (ct != view && !access_name(view, ct, &name)))
+		ct_absolute(ct, out);
+	else
+		text_add(out, ct == view ? "self" : name);
+	text_addc(out, '\n');
 	return 0;
 }
 
@@ -94,6 +112,10 @@ static bool is_remains(const struct engine *e, unsigned id)
 static int read_leaks(const struct file_call *c, struct text *out)
 {
 	struct engine *e = c->e;
+
+	if (!access_shows_all(e, c->who))
+		return 0;
+
 	autoclose int fd = openat(e->ct_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 
@@ -159,15 +181,25 @@ static int read_properties(const struct file_call *c, struct text *out)
 	return 0;
 }
 
+static size_t count_seen(const struct file_call *c)
+{
+	size_t n = 0;
+
+	for (struct ct *ct = ct_next(c->e->root, NULL); ct != NULL; ct = ct_next(c->e->root, ct))
+		n += access_shows(c->e, c->who, ct);
+	return n;
+}
+
 static int read_daemon_stat(const struct file_call *c, struct text *out)
 {
 	const struct engine *e = c->e;
+	bool all = access_shows_all(c->e, c->who);
 	const struct {
 		const char *name;
 		uint64_t value;
 	} rows[] = {
-		{ "containers", e->count },
-		{ "volumes", e->vol_count },
+		{ "containers", all ? e->count : count_seen(c) },
+		{ "volumes", all ? e->vol_count : 0 },
 		{ "created", e->counters.created },
 		{ "started", e->counters.started },
 		{ "start_failed", e->counters.start_failed },
@@ -191,7 +223,7 @@ static int read_wait_any(const struct file_call *c, struct text *out)
 {
 	if (c->key == NULL)
 		return err_set(c->err, ERR_InvalidValue, "wait: expected wait[NAME;...]");
-	return wait_any(c->e, c->who, c->cookie, c->key, out, c->err);
+	return wait_any(c->e, c->who, dir_view(c->e, c->node), c->cookie, c->key, out, c->err);
 }
 
 const struct file_row daemon_rows[DAEMON_FILES] = {
@@ -219,7 +251,7 @@ static int attr(struct engine *e, const struct engine_node *n, struct engine_att
 
 static int check_writer(const struct dir_call *c)
 {
-	return c->as->uid == 0 ? 0 : err_set(c->err, ERR_Permission, "only root may write here");
+	return cred_is_super(c->e, c->as) ? 0 : err_set(c->err, ERR_Permission, "only root may write here");
 }
 
 static int stream_base(struct engine *e, const struct engine_node *n, uint64_t *base)
@@ -235,7 +267,7 @@ static uint64_t stream_end(struct engine *e, const struct engine_node *n)
 
 static ssize_t read_stream(const struct file_call *c, char *buf, size_t size, uint64_t off)
 {
-	return event_pread(c->e, c->cookie, buf, size, off);
+	return event_pread(c, buf, size, off);
 }
 
 const struct dir_ops daemon_dir = {

@@ -12,11 +12,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/ct.h"
 #include "engine/dirs.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
+#include "engine/inside.h"
 #include "engine/layer.h"
 #include "engine/run.h"
 #include "engine/net.h"
@@ -185,6 +187,11 @@ int engine_new(struct loop *loop, const struct config *conf, const struct engine
 	(void)loop_after(loop, &e->replay_timer, REPLAY_KEEP);
 	if (e->restored > 0)
 		log_info("%d containers restored, %d tasks adopted", e->restored, e->adopted);
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		access_count(ct);
+	e->serving = true;
+	if (conf->fresh)
+		inside_again(e);
 	*ret = e;
 	return 0;
 }
@@ -237,10 +244,24 @@ void engine_free(struct engine *e)
 
 /* ---- errors ---- */
 
-static void keep_error(struct last_error *slot, const struct engine_cred *who, const char *text)
+static void keep_error(struct last_error *slot, const struct engine_cred *who, uint32_t home, const char *text)
 {
 	free(slot->text);
-	*slot = (struct last_error){ .uid = who->uid, .pid = who->pid, .text = strdup(text) };
+	*slot = (struct last_error){ .uid = who->uid, .pid = who->pid, .home = home, .text = strdup(text) };
+}
+
+/* Where the caller lives is part of whose errors they are: root of a container is not told the host's. */
+static uint32_t error_home(struct engine *e, const struct engine_cred *who, struct text *line)
+{
+	struct ct *home = access_home(e, who);
+
+	if (home == NULL)
+		return 0;
+	if (line != NULL && line->len > 0) {
+		access_shorten(access_mount(home), line->p);
+		line->len = strlen(line->p);
+	}
+	return home->id;
 }
 
 void engine_note_error(struct engine *e, const struct engine_cred *who, const struct engine_node *n, const struct err *err)
@@ -248,6 +269,7 @@ void engine_note_error(struct engine *e, const struct engine_cred *who, const st
 	struct ct *ct = n != NULL && n->dir == DIR_CT ? ct_find(e, n->ct) : NULL;
 	char text[ERR_TEXT_MAX + 64];
 	autotext struct text line = {};
+	uint32_t home;
 
 	if (err == NULL || err->kind == ERR_Success)
 		return;
@@ -268,18 +290,20 @@ void engine_note_error(struct engine *e, const struct engine_cred *who, const st
 		if (!ct->destroying)
 			(void)save_ct(ct, 0, 0, NULL);
 	}
-	keep_error(&e->uid_errors[who->uid % LAST_ERRORS], who, line.p);
-	keep_error(&e->pid_errors[(unsigned)who->pid % LAST_ERRORS], who, line.p);
+	home = error_home(e, who, &line);
+	keep_error(&e->uid_errors[(who->uid + home) % LAST_ERRORS], who, home, line.p);
+	keep_error(&e->pid_errors[(unsigned)who->pid % LAST_ERRORS], who, home, line.p);
 }
 
-const char *engine_last_error(const struct engine *e, const struct engine_cred *who)
+const char *engine_last_error(struct engine *e, const struct engine_cred *who)
 {
+	uint32_t home = error_home(e, who, NULL);
 	const struct last_error *own = &e->pid_errors[(unsigned)who->pid % LAST_ERRORS];
-	const struct last_error *uid = &e->uid_errors[who->uid % LAST_ERRORS];
+	const struct last_error *uid = &e->uid_errors[(who->uid + home) % LAST_ERRORS];
 
-	if (own->text != NULL && own->pid == who->pid && own->uid == who->uid)
+	if (own->text != NULL && own->pid == who->pid && own->uid == who->uid && own->home == home)
 		return own->text;
-	return uid->text != NULL && uid->uid == who->uid ? uid->text : "";
+	return uid->text != NULL && uid->uid == who->uid && uid->home == home ? uid->text : "";
 }
 
 static int refused(struct engine *e, const struct engine_cred *who, uint32_t ct, int r, const struct err *err)
@@ -341,11 +365,19 @@ uint32_t engine_parent(struct engine *e, uint32_t id)
 	return ct != NULL && ct->parent != NULL ? ct->parent->id : 0;
 }
 
-int engine_self(struct engine *e, const struct engine_cred *who, struct text *out)
+int engine_self(struct engine *e, const struct engine_cred *who, uint32_t dir, struct text *out)
 {
-	struct ct *ct = cred_home(e, who->pid);
+	const struct ct *ct = cred_home(e, who->pid), *at = ct_find(e, dir);
+	const char *name;
 
-	text_add(out, ct_is_root(ct) ? "." : ct->name);
+	if (at == NULL)
+		return -ENOENT;
+	if (ct == at)
+		text_addc(out, '.');
+	else if (access_name(at, ct, &name))
+		text_add(out, name);
+	else
+		return -ENOENT;
 	return text_ok(out);
 }
 
@@ -462,8 +494,10 @@ int engine_mkdir(struct engine *e, const struct engine_cred *who, uint64_t cooki
 		return 0;
 	cred_effective(e, who, &as, &home);
 	r = cred_check_access(e, who, err);
+	if (r == 0)
+		r = access_check(home, up, true, err);
 	if (r == 0 && up->parent != NULL)
-		r = cred_check_owner(up, &as, err);
+		r = cred_check_user(up, &as, err);
 	if (r == 0)
 		r = check_new(e, up, &as, name, err);
 	if (r == 0)
@@ -492,7 +526,7 @@ int engine_rmdir(struct engine *e, const struct engine_cred *who, uint64_t cooki
 		return r;
 	up = ct_find(e, parent->ct);
 	ct = up != NULL && !up->destroying ? ct_child(up, name) : NULL;
-	if (ct == NULL)
+	if (ct == NULL || !access_shows(e, who, ct))
 		return err_set(err, ERR_ContainerDoesNotExist, "container %.100s does not exist", name);
 	cred_effective(e, who, &as, &home);
 	r = cred_check_access(e, who, err);
@@ -568,7 +602,9 @@ int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cooki
 	if (replayed(e, cookie, &old, &r))
 		return r;
 	cred_effective(e, who, &as, &home);
-	r = cred_check_owner(ct, &as, err);
+	r = cred_check_access(e, who, err);
+	if (r == 0)
+		r = cred_check_owner(ct, &as, err);
 	if (r < 0)
 		return refused(e, who, id, r, err);
 	r = snapshot_take(ct, &before);

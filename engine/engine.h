@@ -72,6 +72,7 @@ struct engine_cred {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid; /* 0: unknown */
+	uint32_t home; /* the container it lives in, where that was looked up before; 0: by the pid */
 };
 
 /* What the engine tells portofs. Called from the loop's thread, never from inside an engine_ call with the same cookie. */
@@ -131,14 +132,23 @@ int engine_lookup(struct engine *e, const struct engine_node *parent, const char
 bool engine_next_child(struct engine *e, const struct engine_node *parent, struct engine_child *child);
 /* Is the directory that n is, or is in, still there? */
 bool engine_exists(struct engine *e, const struct engine_node *n);
+/*
+ * May the caller know of it (enable_porto of the container it lives in)? 0, -ENOENT: it is not for it, -EACCES: nothing is. Asked for
+ * each name and at each open; what is open stays open. Quick where no container sees less than everything.
+ */
+int engine_sees(struct engine *e, const struct engine_cred *who, const struct engine_node *n);
+/* The same of what engine_next_child gave. */
+bool engine_shows(struct engine *e, const struct engine_cred *who, const struct engine_node *dir, const struct engine_child *child);
+/* A name that one caller has looked up may be another's that it is not for: none is to be kept (events->gone: forget those that are). */
+bool engine_names_differ(const struct engine *e);
 /* The parent's id; 0 for the root or a container that is gone. */
 uint32_t engine_parent(struct engine *e, uint32_t ct);
 
 /* file -1: the directory itself. Never blocks, never reads the kernel except fstat of a stream. -ENOENT when gone. */
 int engine_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret);
 
-/* The caller's container relative to /porto for the link `self`: "." on the host, "a/b" inside. */
-int engine_self(struct engine *e, const struct engine_cred *who, struct text *out);
+/* The link `self` in a container's directory: where the caller's own is from there: "." or "a/b"; -ENOENT: not below it. */
+int engine_self(struct engine *e, const struct engine_cred *who, uint32_t dir, struct text *out);
 
 /* ---- changes; all remember cookie ---- */
 

@@ -9,15 +9,19 @@
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/access.h"
 #include "engine/daemon.h"
 
 #define LOG_KEEP (UINT64_C(4) << 20)
 #define LINE_LEN_MAX 2048
+#define VIEW_MAX ((size_t)64 << 10)
 
 struct sleeper {
 	struct sleeper *next;
 	uint64_t cookie, off;
 	size_t size;
+	struct engine_cred who;
+	uint32_t view;
 };
 
 struct event_log {
@@ -117,6 +121,32 @@ static void trim(struct event_log *l)
 		l->start = cut;
 }
 
+/* What is read at off by one who sees it all as it is, or else as event_view makes it, whose lines must be whole. */
+static ssize_t read_as(struct engine *e, const struct engine_cred *who, uint32_t view_id, char *buf, size_t size, uint64_t off)
+{
+	const struct ct *view = ct_find(e, view_id);
+	struct event_log *l = e->log;
+	autofree char *lines = NULL;
+	uint64_t first, from;
+	ssize_t n;
+
+	if (view != NULL && ct_is_root(view) && access_shows_all(e, who))
+		return (n = pread(l->fd, buf, size, (off_t)off)) < 0 ? -errno : n;
+	from = off - l->start > LINE_LEN_MAX ? line_begin(l, off - LINE_LEN_MAX) : l->start;
+	size = MIN(size, VIEW_MAX);
+	lines = malloc(size + 2 * LINE_LEN_MAX);
+	if (lines == NULL || view == NULL)
+		return view != NULL ? -ENOMEM : 0;
+	n = pread(l->fd, lines, size + 2 * LINE_LEN_MAX, (off_t)from);
+	first = off - from;
+	if (n < 0 || (uint64_t)n <= first)
+		return n < 0 ? -errno : 0;
+	event_view(e, who, view, lines, (size_t)n);
+	n = (ssize_t)MIN(size, (size_t)n - first);
+	memcpy(buf, lines + first, (size_t)n);
+	return n;
+}
+
 static void wake(struct engine *e)
 {
 	struct sleeper *s = e->log->sleepers;
@@ -125,9 +155,9 @@ static void wake(struct engine *e)
 	e->log->sleepers = NULL;
 	while (s != NULL) {
 		struct sleeper *next = s->next;
-		ssize_t n = pread(e->log->fd, buf, MIN(s->size, sizeof(buf)), (off_t)s->off);
+		ssize_t n = read_as(e, &s->who, s->view, buf, MIN(s->size, sizeof(buf)), s->off);
 
-		e->events->done(e->events_arg, s->cookie, n < 0 ? -errno : 0, buf, n < 0 ? 0 : (size_t)n);
+		e->events->done(e->events_arg, s->cookie, n < 0 ? (int)n : 0, buf, n < 0 ? 0 : (size_t)n);
 		free(s);
 		s = next;
 	}
@@ -199,22 +229,20 @@ uint64_t event_end(const struct engine *e)
 	return e->log->end;
 }
 
-ssize_t event_pread(struct engine *e, uint64_t cookie, char *buf, size_t size, uint64_t off)
+ssize_t event_pread(const struct file_call *c, char *buf, size_t size, uint64_t off)
 {
-	struct event_log *l = e->log;
+	struct event_log *l = c->e->log;
 	struct sleeper *s;
-	ssize_t n;
 
 	if (off < l->start)
 		off = l->start;
 	if (off < l->end) {
-		n = pread(l->fd, buf, size, (off_t)off);
-		return n < 0 ? -errno : n;
+		return read_as(c->e, c->who, c->node->view, buf, size, off);
 	}
 	s = malloc(sizeof(*s));
 	if (s == NULL)
 		return -ENOMEM;
-	*s = (struct sleeper){ .next = l->sleepers, .cookie = cookie, .off = off, .size = size };
+	*s = (struct sleeper){ .next = l->sleepers, .cookie = c->cookie, .off = off, .size = size, .who = *c->who, .view = c->node->view };
 	l->sleepers = s;
 	return ENGINE_PREAD_PENDING;
 }

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/names.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/ct.h"
 #include "engine/dirs.h"
@@ -276,8 +277,9 @@ int engine_open(struct engine *e, const struct engine_cred *who, const struct en
 	*as = *who;
 	if (!engine_exists(e, n))
 		return gone(err);
-	if (!write)
-		return 0;
+	r = engine_sees(e, who, n);
+	if (r < 0 || !write)
+		return r < 0 ? err_set_no(err, ERR_Permission, -r, "Access denied: enable_porto") : 0;
 	if (ops != NULL) {
 		r = open_row(ops, e, who, n, as, err);
 	} else {
@@ -287,7 +289,7 @@ int engine_open(struct engine *e, const struct engine_cred *who, const struct en
 		else
 			r = cred_check_access(e, who, err);
 		if (r == 0)
-			r = cred_check_owner(ct, as, err);
+			r = access_own(home, ct, n->file) ? cred_check_user(ct, as, err) : cred_check_owner(ct, as, err);
 	}
 	if (r < 0)
 		engine_note_error(e, who, n, err);

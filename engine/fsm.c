@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/units.h"
+#include "engine/access.h"
 #include "engine/cpu.h"
 #include "engine/eventlog.h"
 #include "engine/memory.h"
@@ -66,6 +67,9 @@ void fsm_set(struct ct *ct, enum ct_state state, const char *why)
 	if (ct_is_alive(ct))
 		tick_start(e);
 	memory_state_changed(ct);
+	if (state == CT_STOPPED)
+		ct->porto = 0;
+	access_count(ct);
 	e->events->changed(e->events_arg, DIR_CT, ct->id, PROP_state);
 	watch_renew(ct);
 	wait_notify(ct);

@@ -3,7 +3,9 @@
  * several come from is read once, and printed family by family, as the format wants it.
  */
 #include "base/names.h"
+#include "engine/access.h"
 #include "engine/daemon.h"
+#include "engine/dirs.h"
 #include "engine/hooks.h"
 #include "engine/metrics_text.h"
 #include "engine/vol.h"
@@ -51,7 +53,7 @@ static void truncate_text(struct text *t, size_t len)
 		t->p[t->len = len] = '\0';
 }
 
-static void collect_one(struct ct *ct, struct table *t)
+static void collect_one(struct ct *ct, const char *name, struct table *t)
 {
 	size_t *ends = t->ends + t->containers * t->n;
 
@@ -62,11 +64,16 @@ static void collect_one(struct ct *ct, struct table *t)
 			truncate_text(&t->values, before);
 		ends[i] = t->values.len;
 	}
-	t->names[t->containers++] = ct->name;
+	t->names[t->containers++] = name;
 }
 
-static int collect(struct engine *e, struct table *t)
+/* Those that the reader may know of, below the directory it reads in. */
+static int collect(const struct file_call *c, struct table *t)
 {
+	const struct ct *view = dir_view(c->e, c->node);
+	struct engine *e = c->e;
+	const char *name;
+
 	for (int i = 0; i < PROP_COUNT; i++)
 		if (props[i].flags & P_STAT)
 			t->rows[t->n++] = i;
@@ -76,7 +83,8 @@ static int collect(struct engine *e, struct table *t)
 		return -ENOMEM;
 	round_begin(e);
 	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
-		collect_one(ct, t);
+		if (access_name(view, ct, &name) && access_shows(e, c->who, ct))
+			collect_one(ct, name, t);
 	round_end(e);
 	return text_ok(&t->values);
 }
@@ -100,12 +108,14 @@ int read_metrics(const struct file_call *c, struct text *out)
 	static const char *const forms[] = { [METRICS_TEXT] = "text", [METRICS_OPEN] = "openmetrics" };
 	struct engine *e = c->e;
 	struct table t = {};
+	size_t containers;
 	int form = c->key != NULL ? names_find(forms, ARRAY_LEN(forms), c->key) : METRICS_TEXT;
 	int r;
 
 	if (form < 0)
 		return err_set(c->err, ERR_InvalidValue, "metrics[%.50s]: expected text or openmetrics", c->key);
-	r = collect(e, &t);
+	r = collect(c, &t);
+	containers = t.containers;
 	for (size_t i = 0; r == 0 && i < t.n; i++)
 		print_family(&t, i, (enum metrics_form)form, out);
 	free(t.ends);
@@ -113,8 +123,8 @@ int read_metrics(const struct file_call *c, struct text *out)
 	text_done(&t.values);
 	if (r < 0)
 		return err_sys(c->err, -r, "metrics");
-	vol_metrics(e, out);
+	vol_metrics(e, c->who, out);
 	text_addf(out, "# TYPE porto_containers gauge\n# HELP porto_containers containers there are\nporto_containers %zu\n# EOF\n",
-		  e->count);
+		  containers);
 	return text_ok(out);
 }

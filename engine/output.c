@@ -371,7 +371,7 @@ int output_check_reader(struct ct *ct, int n, const struct engine_cred *who, str
 	if (ct->streams[n].internal || ct_is_root(ct))
 		return 0;
 	cred_effective(ct->e, who, &as, &home);
-	return cred_check_owner(ct, &as, err);
+	return cred_check_user(ct, &as, err);
 }
 
 ssize_t output_pread(struct ct *ct, int n, char *buf, size_t size, uint64_t off, struct err *err)

@@ -30,14 +30,6 @@ int read_absolute_name(struct ct *ct, const char *key, struct text *out, struct 
 	return 0;
 }
 
-int read_absolute_namespace(struct ct *ct, const char *key, struct text *out, struct err *err)
-{
-	(void)ct;
-	NO_INDEX("absolute_namespace");
-	text_add(out, "/porto/");
-	return 0;
-}
-
 int read_id(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
 	NO_INDEX("id");

@@ -121,6 +121,7 @@ static const struct own_number {
 	OWN("creation_wall", creation_wall),
 	OWN("change_wall", change_wall),
 	OWN("respawns", respawns),
+	OWN("porto", porto),
 #undef OWN
 };
 

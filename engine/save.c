@@ -134,6 +134,7 @@ static void record(const struct ct *ct, struct text *out)
 	add_u64(out, "respawns", ct->respawns);
 	if (ct->net_ip != NULL)
 		spec_line_format(out, ".net_ip", ct->net_ip);
+	add_u64(out, "porto", ct->porto);
 	if (ct->start_error != NULL)
 		spec_line_format(out, ".start_error", ct->start_error);
 	if (ct->error != NULL)

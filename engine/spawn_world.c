@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "engine/hooks.h"
+#include "engine/inside.h"
 #include "engine/memory.h"
 #include "engine/net.h"
 #include "engine/spawn_ops.h"
@@ -169,6 +170,19 @@ static int add_names(struct spawn *s, bool must)
 	return 0;
 }
 
+/* The tree inside; without a word where the root has no place for it and nobody has asked. */
+static void add_porto(struct spawn *s)
+{
+	const char *sub;
+	int fd = inside_open(s->ct, &sub), at = fd >= 0 ? spawn_pass(s, fd, true) : -1;
+
+	if (at < 0)
+		return;
+	spawn_op_num(s, "porto", at);
+	spawn_op(s, sub);
+	spawn_op(s, prop_is_set(s->ct, PROP_enable_porto) ? "must" : "may");
+}
+
 static int add_mounts(struct spawn *s)
 {
 	struct ct *ct = s->ct;
@@ -183,6 +197,7 @@ static int add_mounts(struct spawn *s)
 		spawn_op1(s, "root", ct_has_root(ct) ? ct->val[PROP_root].s : "/");
 	add_filesystems(s);
 	r = add_names(s, false);
+	add_porto(s);
 	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
 		autostrv struct strv words = {};
 

@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include "base/log.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
@@ -41,6 +42,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	if (r == 0)
 		r = names_check_start(ct, err);
+	if (r == 0)
+		r = access_start(ct, err);
 	return r < 0 ? r : mode_check_start(ct, err);
 }
 

@@ -60,6 +60,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   iolimit   "key: size; key r: size; ...", sorted, [key]; a bare number is that of key fs. The key has no blank or control
  *             character; after it r or w for one direction; the same key twice is -EINVAL, 0 (and "" by index) removes
  *   io_policy "" none rt high normal batch idle; u is enum io_policy
+ *   access    false (none) read-isolate read-only isolate self-isolate child-only true (full); u is enum access
  *   controllers `;` list of cgroup controllers, u is their CG_BITs
  *   ulimit    "type: soft hard; " each entry ends in "; " (3.2); one value sets both; [type] reads "type: soft hard" or
  *             "", takes both forms, "" removes; an unknown type, a type twice in one text, soft above hard: -EINVAL. Kept in m: k type,
@@ -74,13 +75,17 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
 	type_ratemap, type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
-extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class;
+extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class, type_access;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];
 
 enum virt_mode { VIRT_APP, VIRT_OS, VIRT_JOB, VIRT_HOST, VIRT_DOCKER, VIRT_MODES };
 extern const char *const virt_mode_names[VIRT_MODES];
+
+/* enable_porto, from less to more. */
+enum access { ACCESS_NONE, ACCESS_READ_ISOLATE, ACCESS_READ_ONLY, ACCESS_ISOLATE, ACCESS_SELF_ISOLATE, ACCESS_CHILD_ONLY, ACCESS_FULL, ACCESSES };
+extern const char *const access_names[ACCESSES];
 
 enum io_policy { IO_UNSET, IO_NONE, IO_RT, IO_HIGH, IO_NORMAL, IO_BATCH, IO_IDLE, IO_POLICIES };
 

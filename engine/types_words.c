@@ -28,6 +28,30 @@ static void io_policy_format(const union value *v, struct text *out)
 	text_add(out, io_policy_names[v->u]);
 }
 
+const char *const access_names[ACCESSES] = {
+	[ACCESS_NONE] = "false", [ACCESS_READ_ISOLATE] = "read-isolate", [ACCESS_READ_ONLY] = "read-only", [ACCESS_ISOLATE] = "isolate",
+	[ACCESS_SELF_ISOLATE] = "self-isolate", [ACCESS_CHILD_ONLY] = "child-only", [ACCESS_FULL] = "true",
+};
+
+static int access_parse(const char *text, union value *ret)
+{
+	static const char *const others[ACCESSES] = { [ACCESS_NONE] = "none", [ACCESS_FULL] = "full" };
+	int i = names_find(access_names, ACCESSES, text);
+
+	for (int k = 0; i < 0 && k < ACCESSES; k++)
+		if (others[k] != NULL && strcmp(others[k], text) == 0)
+			i = k;
+	if (i < 0)
+		return -EINVAL;
+	*ret = (union value){ .u = (uint64_t)i };
+	return 0;
+}
+
+static void access_format(const union value *v, struct text *out)
+{
+	text_add(out, access_names[v->u]);
+}
+
 static int controllers_parse(const char *text, union value *ret)
 {
 	autostrv struct strv names = {};
@@ -73,6 +97,11 @@ static void net_class_format(const union value *v, struct text *out)
 const struct prop_type type_net_class = {
 	.name = "net_class", .expected = "CS0 to CS7",
 	.parse = net_class_parse, .format = net_class_format, .equal = u_equal,
+};
+
+const struct prop_type type_access = {
+	.name = "access", .expected = "true, child-only, self-isolate, isolate, read-only, read-isolate or false",
+	.parse = access_parse, .format = access_format, .equal = u_equal,
 };
 
 const struct prop_type type_io_policy = {

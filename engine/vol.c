@@ -1,4 +1,5 @@
 /* Volumes as objects: the table of them, states, who sees which. */
+#include "engine/access.h"
 #include "engine/vol.h"
 
 #include "base/log.h"
@@ -208,8 +209,10 @@ void vol_note_error(struct vol *v, const struct err *err)
 
 int vol_check_owner(const struct vol *v, const struct engine_cred *as, struct err *err)
 {
-	if (as->uid == 0 || as->uid == v->owner_uid)
-		return 0;
+	int r = access_check_vol(v, as, err);
+
+	if (r < 0 || as->uid == 0 || as->uid == v->owner_uid)
+		return r;
 	return err_set(err, ERR_Permission, "volume %u belongs to user %u", (unsigned)v->id, (unsigned)v->owner_uid);
 }
 

@@ -152,6 +152,8 @@ struct vol *vol_find_path(struct engine *e, const struct ct *home, const char *p
 /* Where home sees it; false: nowhere. */
 bool vol_path_seen(const struct vol *v, const struct ct *home, struct text *out);
 bool vol_is_visible(const struct vol *v, const struct ct *view);
+/* vol_list.c: may who know of the container that this file in `links` is named after? */
+bool vol_shows_link(struct engine *e, const struct engine_cred *who, const struct vol *v, const char *name);
 void vol_limits_of(const struct vol *v, struct vol_limits *ret);
 
 /* ---- vol_props.c ---- */
@@ -163,7 +165,7 @@ const struct vol_usage *vol_usage_seen(struct vol *v);
 
 /* ---- vol_metrics.c ---- */
 
-void vol_metrics(struct engine *e, struct text *out);
+void vol_metrics(struct engine *e, const struct engine_cred *who, struct text *out); /* of those that who may know of */
 
 /* ---- vol_values.c ---- */
 

@@ -55,7 +55,7 @@ static int gather(struct vol *v, struct vop *op)
 	if (target == NULL)
 		return err_set(&op->err, ERR_ContainerDoesNotExist, "target_container: container %s is gone",
 			       v->val[VOL_target_container].s);
-	if (target != home && !(ct_is_root(target) && op->as.uid == 0)) {
+	if (target != home && !(ct_is_root(target) && cred_is_super(v->e, &op->as))) {
 		r = cred_check_owner(target, &op->as, &op->err);
 		if (r < 0)
 			return r;

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 
 #include "base/path.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/hooks.h"
 #include "engine/vol.h"
@@ -128,12 +129,14 @@ static bool sees_read_only(const struct vol *v, uint32_t home)
 
 int vlink_check(struct vol *v, struct vop *op, struct err *err)
 {
-	struct ct *ct = ct_find(v->e, op->ct);
+	struct ct *ct = ct_find(v->e, op->ct), *home = ct_find(v->e, op->home);
 	int r = 0;
 
 	if (ct == NULL || ct->destroying)
 		return err_set(err, ERR_ContainerDoesNotExist, "the container is gone");
-	if (!ct_is_root(ct) && ct->id != op->home)
+	if (ct_is_root(ct) && op->home != ENGINE_ROOT && (home == NULL || access_of(home) < ACCESS_FULL))
+		r = err_set(err, ERR_Permission, "nothing is linked to / by this container");
+	else if (!ct_is_root(ct) && ct->id != op->home)
 		r = cred_check_owner(ct, &op->as, err);
 	if (r < 0)
 		return r;

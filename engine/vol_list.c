@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 #include "engine/layer.h"
 #include "engine/save.h"
@@ -241,7 +242,7 @@ static int read_find(const struct file_call *c, struct text *out)
 		if (*p == '%')
 			*p = '/';
 	v = vol_find_path(c->e, cred_home(c->e, c->who->pid), path);
-	if (v == NULL || v->gone)
+	if (v == NULL || v->gone || !access_shows_vol(c->e, c->who, v))
 		return err_set(c->err, ERR_VolumeNotFound, "no volume at %.200s", path);
 	text_addf(out, "%u\n", (unsigned)v->id);
 	return text_ok(out);
@@ -254,10 +255,11 @@ static void add_cell(struct text *out, const char *s)
 	text_addc(out, '\t');
 }
 
-static void list_one(struct vol *v, const struct ct *home, struct text *out)
+static void list_one(struct vol *v, const struct engine_cred *who, const struct ct *home, struct text *out)
 {
 	const struct vol_usage *u = vol_usage_seen(v);
 	autotext struct text path = {};
+	const char *separator = "";
 
 	if (!vol_path_seen(v, home, &path))
 		return;
@@ -271,8 +273,12 @@ static void list_one(struct vol *v, const struct ct *home, struct text *out)
 		  (unsigned long long)v->val[VOL_inode_limit].u, (unsigned long long)u->inode_used,
 		  (unsigned long long)u->inode_available);
 	for (const struct vlink *l = v->links; l != NULL; l = l->next) {
-		if (l != v->links)
-			text_addc(out, ';');
+		const struct ct *ct = ct_find(v->e, l->ct);
+
+		if (ct == NULL || !access_shows(v->e, who, ct))
+			continue;
+		text_add(out, separator);
+		separator = ";";
 		vlink_format(v, l, out);
 	}
 	text_addc(out, '\n');
@@ -283,8 +289,8 @@ static int read_list(const struct file_call *c, struct text *out)
 	const struct ct *home = cred_home(c->e, c->who->pid), *view = dir_view(c->e, c->node);
 
 	for (struct vol *v = c->e->vols; v != NULL; v = v->next)
-		if (!v->gone && v->state != VS_INITIAL && vol_is_visible(v, view))
-			list_one(v, home, out);
+		if (!v->gone && v->state != VS_INITIAL && vol_is_visible(v, view) && access_shows_vol(c->e, c->who, v))
+			list_one(v, c->who, home, out);
 	return text_ok(out);
 }
 
@@ -396,6 +402,14 @@ static struct vlink *find_link(struct vol *v, const char *name)
 			return l;
 	}
 	return NULL;
+}
+
+bool vol_shows_link(struct engine *e, const struct engine_cred *who, const struct vol *v, const char *name)
+{
+	const struct vlink *l = find_link((struct vol *)v, name);
+	const struct ct *ct = l != NULL ? ct_find(e, l->ct) : NULL;
+
+	return l == NULL || ct == NULL || access_shows(e, who, ct);
 }
 
 static int read_link(const struct file_call *c, struct text *out)

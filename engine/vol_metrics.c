@@ -1,4 +1,5 @@
 /* Numbers of volumes for Prometheus: what is known of each, without asking the kernel (vol_usage_seen). */
+#include "engine/access.h"
 #include "engine/vol.h"
 
 enum number { SPACE_USED, SPACE_AVAILABLE, SPACE_LIMIT, SPACE_GUARANTEE, INODE_USED, INODE_AVAILABLE, INODE_LIMIT, INODE_GUARANTEE, NUMBERS };
@@ -36,17 +37,21 @@ static bool is_counted(const struct vol *v)
 	return !v->gone && (v->state == VS_READY || v->state == VS_TUNING);
 }
 
-void vol_metrics(struct engine *e, struct text *out)
+void vol_metrics(struct engine *e, const struct engine_cred *who, struct text *out)
 {
+	size_t seen = 0;
+
+	for (const struct vol *v = e->vols; v != NULL; v = v->next)
+		seen += access_shows_vol(e, who, v);
 	for (int n = 0; e->vols != NULL && n < NUMBERS; n++) {
 		text_addf(out, "# TYPE porto_volume_%s gauge\n", families[n].name);
 		if (families[n].unit != NULL)
 			text_addf(out, "# UNIT porto_volume_%s %s\n", families[n].name, families[n].unit);
 		text_addf(out, "# HELP porto_volume_%s %s\n", families[n].name, families[n].help);
 		for (struct vol *v = e->vols; v != NULL; v = v->next)
-			if (is_counted(v))
+			if (is_counted(v) && access_shows_vol(e, who, v))
 				text_addf(out, "porto_volume_%s{volume=\"%u\"} %llu\n", families[n].name, (unsigned)v->id,
 					  (unsigned long long)number_of(v, n));
 	}
-	text_addf(out, "# TYPE porto_volumes gauge\n# HELP porto_volumes volumes there are\nporto_volumes %zu\n", e->vol_count);
+	text_addf(out, "# TYPE porto_volumes gauge\n# HELP porto_volumes volumes there are\nporto_volumes %zu\n", seen);
 }

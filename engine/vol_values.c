@@ -85,7 +85,7 @@ static int set_owner_container(struct vol *v, struct ct *home, const char *text,
 
 	if (ct == NULL)
 		return err_set(err, ERR_ContainerDoesNotExist, "owner_container: no container '%.200s'", text);
-	r = ct_is_root(ct) ? (as->uid == 0 ? 0 : err_set(err, ERR_Permission, "owner_container: / belongs to root")) :
+	r = ct_is_root(ct) ? (cred_is_super(v->e, as) ? 0 : err_set(err, ERR_Permission, "owner_container: / belongs to root")) :
 			     cred_check_owner(ct, as, err);
 	if (r == 0)
 		v->owner_ct = ct->id;

@@ -5,6 +5,7 @@
 
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/access.h"
 #include "engine/cred.h"
 
 #define NSEC_PER_MSEC UINT64_C(1000000)
@@ -14,6 +15,7 @@ struct waiting {
 	uint64_t cookie;
 	struct engine_cred who;
 	struct strv masks;       /* of `.porto/wait[...]` */
+	uint32_t view;           /* in the directory of which container: names are those below it */
 	struct engine *e;
 	struct loop_timer timer; /* its time-out */
 };
@@ -94,17 +96,20 @@ static int wait_parse(const char *spec, struct strv *masks, uint64_t *msec, stru
 	return 0;
 }
 
-/* self and self/x -> the caller's container's name before it. */
-static int resolve_self(struct engine *e, const struct engine_cred *who, struct strv *masks)
+/* self and self/x -> the name of the caller's container, as it is below view, before it. */
+static int resolve_self(struct engine *e, const struct engine_cred *who, const struct ct *view, struct strv *masks)
 {
 	for (size_t i = 0; i < masks->n; i++) {
 		const struct ct *home;
+		const char *name = "";
 		char *full;
 
 		if (strncmp(masks->p[i], "self", 4) != 0 || (masks->p[i][4] != '/' && masks->p[i][4] != '\0'))
 			continue;
 		home = cred_home(e, who->pid);
-		if (asprintf(&full, "%s%s", home->parent != NULL ? home->name : "", masks->p[i] + (home->parent != NULL ? 4 : 5)) < 0)
+		if (home != view && !access_name(view, home, &name))
+			continue;
+		if (asprintf(&full, "%s%s", name, masks->p[i] + MIN(name[0] != '\0' ? 4u : 5u, strlen(masks->p[i]))) < 0)
 			return -ENOMEM;
 		free(masks->p[i]);
 		masks->p[i] = full;
@@ -117,12 +122,36 @@ static bool is_mask(const char *text)
 	return strpbrk(text, "*?[") != NULL;
 }
 
+/* NULL: it is not below the directory that was asked in. */
+static const char *name_for(const struct waiting *w, const struct ct *ct)
+{
+	const struct ct *view = ct_find(w->e, w->view);
+	const char *name;
+
+	return view != NULL && access_name(view, ct, &name) ? name : NULL;
+}
+
 static bool matches(const struct waiting *w, const struct ct *ct)
 {
-	for (size_t i = 0; i < w->masks.n; i++)
-		if (mask_match(w->masks.p[i], ct->name))
-			return true;
+	const char *name = name_for(w, ct);
+
+	for (size_t i = 0; name != NULL && i < w->masks.n; i++)
+		if (mask_match(w->masks.p[i], name))
+			return access_shows(w->e, &w->who, ct);
 	return false;
+}
+
+/* Is there such a container that the reader may know of? */
+static bool is_there(const struct waiting *w, const char *name)
+{
+	const struct ct *view = ct_find(w->e, w->view), *ct;
+	autotext struct text full = {};
+
+	if (view->parent != NULL)
+		text_addf(&full, "%s/", view->name);
+	text_add(&full, name);
+	ct = name[0] != '\0' ? ct_find_name(w->e, text_str(&full)) : view;
+	return ct != NULL && access_shows(w->e, &w->who, ct);
 }
 
 static void timed_out(void *arg)
@@ -138,7 +167,7 @@ static void timed_out(void *arg)
 	e->events->done(e->events_arg, cookie, 0, "", 0);
 }
 
-int wait_any(struct engine *e, const struct engine_cred *who, uint64_t cookie, const char *spec, struct text *out,
+int wait_any(struct engine *e, const struct engine_cred *who, struct ct *view, uint64_t cookie, const char *spec, struct text *out,
 	     struct err *err)
 {
 	struct waiting *w = calloc(1, sizeof(*w));
@@ -150,15 +179,16 @@ int wait_any(struct engine *e, const struct engine_cred *who, uint64_t cookie, c
 	w->e = e;
 	w->cookie = cookie;
 	w->who = *who;
+	w->view = view->id;
 	r = wait_parse(spec, &w->masks, &msec, err);
-	if (r == 0 && resolve_self(e, who, &w->masks) < 0)
+	if (r == 0 && resolve_self(e, who, view, &w->masks) < 0)
 		r = err_sys(err, ENOMEM, "wait");
 	for (size_t i = 0; r == 0 && i < w->masks.n; i++)
-		if (!is_mask(w->masks.p[i]) && ct_find_name(e, w->masks.p[i]) == NULL)
+		if (!is_mask(w->masks.p[i]) && !is_there(w, w->masks.p[i]))
 			r = err_set(err, ERR_ContainerDoesNotExist, "container %.200s does not exist", w->masks.p[i]);
 	for (struct ct *ct = r == 0 ? ct_next(e->root, NULL) : NULL; ct != NULL; ct = ct_next(e->root, ct))
 		if (matches(w, ct) && wait_is_over(ct)) {
-			text_addf(out, "%s\n", ct->name);
+			text_addf(out, "%s\n", name_for(w, ct));
 			waiting_free(w);
 			return text_ok(out);
 		}
@@ -212,17 +242,16 @@ static void answer_own(struct ct *ct)
 
 static void answer_masks(struct ct *ct)
 {
-	autotext struct text line = {};
-
-	text_addf(&line, "%s\n", ct->name);
 	for (struct waiting **p = &ct->e->waiting; *p != NULL;) {
 		struct waiting *w = *p;
+		autotext struct text line = {};
 
 		if (!matches(w, ct)) {
 			p = &w->next;
 			continue;
 		}
 		*p = w->next;
+		text_addf(&line, "%s\n", name_for(w, ct));
 		ct->e->events->done(ct->e->events_arg, w->cookie, 0, text_str(&line), line.len);
 		waiting_free(w);
 	}
@@ -243,8 +272,10 @@ void wait_notify(struct ct *ct)
 
 static bool names(const struct waiting *w, const struct ct *ct)
 {
-	for (size_t i = 0; i < w->masks.n; i++)
-		if (strcmp(w->masks.p[i], ct->name) == 0)
+	const char *name = name_for(w, ct);
+
+	for (size_t i = 0; name != NULL && i < w->masks.n; i++)
+		if (strcmp(w->masks.p[i], name) == 0)
 			return true;
 	return false;
 }

@@ -15,7 +15,7 @@ int wait_one(struct ct *ct, const struct engine_cred *who, uint64_t cookie, stru
  * spec: "MASK;MASK...[,MSEC]" with % for /; self is the caller's container. The name found, or ENGINE_PENDING. Readers that have
  * named a container which then is destroyed hear ContainerDoesNotExist, as they would have if it had gone before.
  */
-int wait_any(struct engine *e, const struct engine_cred *who, uint64_t cookie, const char *spec, struct text *out,
+int wait_any(struct engine *e, const struct engine_cred *who, struct ct *view, uint64_t cookie, const char *spec, struct text *out,
 	     struct err *err);
 /* fsm tells of every change of state. */
 void wait_notify(struct ct *ct);

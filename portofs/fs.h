@@ -123,6 +123,9 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* The caller as the engine wants it. */
 struct engine_cred fs_caller(fuse_req_t req);
 
+/* Is it for this caller? As engine_sees. */
+int fs_sees(fuse_req_t req, const struct node *n);
+
 /* The only way to refuse: ret is a negative errno; a debug line with the sentence. */
 void fs_refuse(fuse_req_t req, int ret, const struct err *err);
 

@@ -426,7 +426,7 @@ int node_lookup(struct fs *fs, const struct node *dir, const char *name, struct 
 		return -ENOENT;
 	if (find_subdir(fs, dir, name, ret))
 		return 0;
-	if (dir->at.dir == DIR_CT && dir->at.ct == ENGINE_ROOT && strcmp(name, "self") == 0) {
+	if (dir->at.dir == DIR_CT && strcmp(name, "self") == 0) {
 		*ret = (struct node){ .kind = NODE_SELF, .high = dir->high, .at = { .ct = dir->high, .view = dir->high, .file = -1 } };
 		return 0;
 	}
@@ -499,7 +499,7 @@ int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret
 	bool may_go = (n->kind == NODE_DIR && (n->at.dir == DIR_CT || is_object(n->at.dir))) || n->at.dir == DIR_LINKS;
 
 	*ret = (struct fuse_entry_param){ .ino = node_id(n), .attr_timeout = node_attr_timeout(n) };
-	if (may_go ? session_has_epoch(fs) : !(n->flags & FILE_ACTION))
+	if (may_go ? session_has_epoch(fs) && !engine_names_differ(fs->engine) : !(n->flags & FILE_ACTION))
 		ret->entry_timeout = TIMEOUT_NAME;
 	return node_stat(fs, n, &ret->attr);
 }

@@ -21,6 +21,13 @@ void fs_refuse(fuse_req_t req, int ret, const struct err *err)
 	fuse_reply_err(req, -ret);
 }
 
+int fs_sees(fuse_req_t req, const struct node *n)
+{
+	struct engine_cred who = fs_caller(req);
+
+	return engine_sees(fs_of(req)->engine, &who, &n->at);
+}
+
 static void reply_entry(fuse_req_t req, const struct node *n)
 {
 	struct fuse_entry_param e;
@@ -42,6 +49,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (r == 0)
 		r = node_lookup(fs, &dir, name, &n);
+	if (r == 0)
+		r = fs_sees(req, &n);
 	/* No log: a name that isn't there is asked for all the time. */
 	if (r < 0)
 		fuse_reply_err(req, -r);
@@ -69,6 +78,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct node n;
 	int r = node_of_id(fs_of(req), ino, &n);
 
+	/* whoever asks has looked it up, or holds it open */
 	if (r < 0)
 		fs_refuse(req, r, NULL);
 	else
@@ -88,13 +98,15 @@ static int change_owner(fuse_req_t req, const struct node *n, const struct stat 
 	return engine_chown(fs->engine, &who, fs->cookie, &n->at, uid, gid, err);
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *want, int which, UNUSED struct fuse_file_info *fi)
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *want, int which, struct fuse_file_info *fi)
 {
 	struct err err = {};
 	struct stat st;
 	struct node n;
 	int r = node_of_id(fs_of(req), ino, &n);
 
+	if (r == 0 && !fi)
+		r = fs_sees(req, &n);
 	if (r == 0 && (which & FUSE_SET_ATTR_MODE)) {
 		r = node_stat(fs_of(req), &n, &st);
 		if (r == 0 && (want->st_mode & 07777) != (st.st_mode & 07777))
@@ -117,7 +129,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	int r = node_of_id(fs_of(req), ino, &n);
 
 	if (r == 0)
-		r = n.kind == NODE_SELF ? engine_self(fs_of(req)->engine, &who, &link) : -EINVAL;
+		r = n.kind == NODE_SELF ? engine_self(fs_of(req)->engine, &who, n.at.ct, &link) : -EINVAL;
 	if (r == 0)
 		r = text_ok(&link);
 	if (r < 0)
@@ -135,6 +147,8 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, UNUSED
 	struct node dir, n;
 	int r = node_of_id(fs, parent, &dir);
 
+	if (r == 0)
+		r = fs_sees(req, &dir);
 	if (r == 0)
 		r = engine_mkdir(fs->engine, &who, fs->cookie, &dir.at, name, &made, &err);
 	if (r < 0) {
@@ -156,6 +170,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (r == 0 && (name[0] == '.' || node_is_fixed(fs, &dir, name)))
 		r = -EPERM;
 	if (r == 0)
+		r = fs_sees(req, &dir);
+	if (r == 0)
 		r = engine_rmdir(fs->engine, &who, fs->cookie, &dir.at, name, &err);
 	if (r < 0)
 		fs_refuse(req, r, &err);
@@ -172,6 +188,8 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct node dir;
 	int r = node_of_id(fs, parent, &dir);
 
+	if (r == 0)
+		r = fs_sees(req, &dir);
 	if (r == 0)
 		r = engine_unlink(fs->engine, &who, fs->cookie, &dir.at, name, &err);
 	if (r < 0)
@@ -210,6 +228,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, UNUSE
 	struct node dir, n;
 	int r = node_of_id(fs, parent, &dir);
 
+	if (r == 0)
+		r = fs_sees(req, &dir);
 	if (r == 0)
 		r = dir.at.dir == DIR_LINKS ? node_name(fs, &dir, name, &n) : -ENOENT;
 	if (r < 0)

@@ -100,10 +100,13 @@ static bool put_name(struct listing *l, const char *name, off_t next)
 static void put_children(struct listing *l, off_t off)
 {
 	struct engine_child child = { .number = off > (off_t)OFFSET_CHILDREN ? (uint64_t)(off - OFFSET_CHILDREN) : 0 };
+	struct engine_cred who = fs_caller(l->req);
 	struct node n;
 	off_t next;
 
 	while (engine_next_child(l->fs->engine, &l->dir.at, &child)) {
+		if (!engine_shows(l->fs->engine, &who, &l->dir.at, &child))
+			continue;
 		next = (off_t)(OFFSET_CHILDREN + child.number);
 		if (child.is_file) {
 			if (!put_name(l, child.name, next))
@@ -137,6 +140,8 @@ static void readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool
 		r = -ENOTDIR;
 	if (r == 0 && !engine_exists(l.fs->engine, &l.dir.at))
 		r = -ENOENT;
+	if (r == 0)
+		r = fs_sees(req, &l.dir);
 	if (r == 0 && !buf)
 		r = -ENOMEM;
 	if (r < 0) {
@@ -154,6 +159,8 @@ void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (r == 0 && !engine_exists(fs_of(req)->engine, &n.at))
 		r = -ENOENT;
+	if (r == 0)
+		r = fs_sees(req, &n);
 	if (r < 0)
 		fs_refuse(req, r, NULL);
 	else

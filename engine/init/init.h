@@ -125,6 +125,10 @@ int op_bind(struct init *in, char **arg);
 int op_readonly(struct init *in, char **arg);
 int op_pivot(struct init *in, char **arg);
 
+/* porto.c */
+int op_porto(struct init *in, char **arg);
+int op_reporto(struct init *in, char **arg);
+
 /* Opens base/path without ever leaving base, whatever the symbolic links say; resolve: further RESOLVE_ flags. -1, errno. */
 int open_below(int base, const char *path, uint64_t flags, uint64_t resolve);
 

@@ -49,6 +49,9 @@
  * cgroupfs    how list            the cgroup tree on /sys/fs/cgroup, how "ro" or "rw": v2 if there is one, or for systemd before 233, and
  *                                 where there is no v2, all hierarchies with only name=systemd and v2 writable. list: those
  *                                 in which the container has a cgroup of its own, as memory,systemd,v2
+ * porto       fd sub how          a detached copy of the daemon's mount, closes it: it, or the directory sub in it unless "", is mounted at
+ *                                 /porto, made when missing; how "may": nothing is done where that can't be made; "must"
+ * reporto     fd sub              alone, in the namespaces of a container that runs: the same at /porto if the mount there is dead; ends
  * readonly    -                   remounts the new root read-only
  * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
  * enter       what                joins the user namespace; what: "mounts" makes a mount namespace in it, whose mounts from outside
