@@ -194,4 +194,13 @@ LACKS_HOOK(lacks_pressurize);
 LACKS_HOOK(lacks_recharge);
 LACKS_HOOK(lacks_writeback);
 
+/* ---- rights of processes: caps.c ---- */
+
+READ_HOOK(read_capabilities);
+READ_HOOK(read_capabilities_allowed);
+READ_HOOK(read_capabilities_ambient);
+
+CHECK_HOOK(check_capabilities);
+CHECK_HOOK(check_capabilities_ambient);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "engine/birth.h"
+#include "engine/caps.h"
 #include "engine/cpu.h"
 #include "engine/cred.h"
 #include "engine/env.h"
@@ -253,6 +254,30 @@ static void add_sched(struct spawn *s)
 	op_num(s, words[sched.policy], sched.nice);
 }
 
+static void op_mask(struct spawn *s, const char *name, uint64_t mask)
+{
+	char buf[24];
+
+	snprintf(buf, sizeof(buf), "%llx", (unsigned long long)mask);
+	op1(s, name, buf);
+}
+
+/* What holds for porto-init as well, which stays beside the command: no process of the container may get more through it. */
+static void add_rights(struct spawn *s)
+{
+	op(s, "keyring");
+	op_mask(s, "bound", caps_allowed(s->ct));
+}
+
+/* What the command alone has: before the ids. */
+static void add_own_rights(struct spawn *s)
+{
+	if (s->ct->val[PROP_capabilities_ambient].u != 0)
+		op_mask(s, "ambient", s->ct->val[PROP_capabilities_ambient].u);
+	if (s->ct->val[PROP_no_new_privs].b)
+		op(s, "no_new_privs");
+}
+
 static int add_command(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
@@ -267,12 +292,14 @@ static int add_command(struct spawn *s, struct err *err)
 	op(s, "session");
 	add_oom_adj(s);
 	add_sched(s);
+	op(s, "loginuid");
 	for (int n = 0; n < 3; n++) {
 		r = add_stream(s, n, err);
 		if (r < 0)
 			return r;
 	}
 	cred_groups(ct->task_uid, ct->task_gid, &groups);
+	add_own_rights(s);
 	op1(s, "groups", text_str(&groups));
 	op_num(s, "gid", (long)ct->task_gid);
 	op_num(s, "uid", (long)ct->task_uid);
@@ -317,6 +344,7 @@ static int build_ops(struct spawn *s, struct err *err)
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");
 	add_ioprio(s);
+	add_rights(s);
 	if (!s->ct->is_meta) {
 		r = add_command(s, err);
 		if (r < 0)

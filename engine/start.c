@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include "base/log.h"
+#include "engine/caps.h"
 #include "engine/cred.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
@@ -60,6 +61,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0))
 		if (ct->owner_uid != 0)
 			r = err_set(err, ERR_Permission, "root and bind need a container owned by root");
+	if (r == 0)
+		r = caps_check_start(ct, err);
 	if (r == 0)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	return r < 0 ? r : check_mode(ct, err);

@@ -67,12 +67,13 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   virt_mode app os job host; docker and fuse are accepted and kept as app; u is enum virt_mode
  *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
  *   cpu_policy normal high rt batch idle; nosmt and iso parse too, to be refused with a reason; u is enum cpu_policy
+ *   caps      `;` list of capabilities with or without CAP_, shown without, in order of number; [A;B] true if all are there. u is the mask
  *   cpu_set   a list, `node N`, `jail N` or both (8.2); all, inherit and nothing are ""; s is the normalised text
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
 	type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
-extern const struct prop_type type_cpu_policy, type_cpu_set;
+extern const struct prop_type type_cpu_policy, type_cpu_set, type_caps;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];
@@ -94,6 +95,10 @@ struct cpu_set {
 };
 int cpu_set_parse(const char *text, struct cpu_set *ret); /* -EINVAL, -ERANGE, -ENOMEM */
 void cpu_set_format(const struct cpu_set *set, struct text *out);
+
+/* Names of capabilities -> a mask of 1 << number, and back (NULL: nobody knows it). -EINVAL, -ENOMEM */
+int caps_parse(const char *text, uint64_t *ret);
+const char *caps_name(unsigned cap);
 
 /* The parts of a type whose value is its text, in s. */
 void text_value_format(const union value *v, struct text *out);

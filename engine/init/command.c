@@ -84,6 +84,8 @@ int op_exec(struct init *in, char **arg UNUSED)
 	path = getenv("PATH");
 	name = in->argv.at[0];
 	signals_reset();
+	if (rights_settle(in))
+		return -1;
 	if (in->role == INIT_CHILD)
 		(void)!write(in->sync_fd, "x", 1);
 	else

@@ -46,6 +46,8 @@ struct init {
 	bool new_root;            /* between `root` and `pivot` */
 	int root_fd;              /* what mounts are made below; -1: not opened yet */
 	struct words argv, env;
+	uint64_t ambient;         /* capabilities that the command keeps without being root */
+	bool keeps_caps;          /* until the command is executed */
 	const char *unexpanded;   /* the command as it was given, when it names variables */
 	enum err_kind kind;       /* the failure */
 	int no;
@@ -105,6 +107,17 @@ int op_groups(struct init *in, char **arg);
 int op_gid(struct init *in, char **arg);
 int op_uid(struct init *in, char **arg);
 int op_cwd(struct init *in, char **arg);
+
+/* rights.c */
+int op_bound(struct init *in, char **arg);
+int op_ambient(struct init *in, char **arg);
+int op_no_new_privs(struct init *in, char **arg);
+int op_keyring(struct init *in, char **arg);
+int op_loginuid(struct init *in, char **arg);
+/* Right before the command is executed: what only then may be in force. 0, or -1 with the failure recorded. */
+int rights_settle(struct init *in);
+/* Of the process that stays: none at all. A process of the container that may trace it gets nothing by that. */
+void rights_shed(const struct init *in);
 
 /* sched.c */
 int op_sched(struct init *in, char **arg);

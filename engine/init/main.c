@@ -9,9 +9,11 @@
 #define OPS_FIRST (16u << 10) /* room at first; a list is rarely longer */
 
 const struct init_op init_ops[] = {
+	{ "ambient",  1, op_ambient },
 	{ "arg",      1, op_arg },
 	{ "become",   0, op_become },
 	{ "bind",     3, op_bind },
+	{ "bound",    1, op_bound },
 	{ "command",  1, op_command },
 	{ "cwd",      1, op_cwd },
 	{ "dev",      0, op_dev },
@@ -23,6 +25,9 @@ const struct init_op init_ops[] = {
 	{ "hostname", 1, op_hostname },
 	{ "ioprio",   2, op_ioprio },
 	{ "oom_adj",  1, op_oom_adj },
+	{ "keyring",  0, op_keyring },
+	{ "loginuid", 0, op_loginuid },
+	{ "no_new_privs", 0, op_no_new_privs },
 	{ "open",     3, op_open },
 	{ "pivot",    0, op_pivot },
 	{ "proc",     0, op_proc },

@@ -40,6 +40,9 @@
  * readonly    -                   remounts the new root read-only
  * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
  * ioprio      class level         ioprio_set(2) of this process: what it forks has the same
+ * keyring     -                   a session keyring of its own, empty, for this process and all it forks; nothing where the kernel has no keys
+ * loginuid    -                   /proc/self/loginuid is unset, so that audit takes nobody's login for the container's; nothing where it can't be
+ * bound       mask                capabilities that are not in it (hexadecimal) leave the bounding set, and all the inheritable one
  * oom_adj     n                   /proc/self/oom_score_adj
  * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
  *                                 "explicit": refused is a failure with the reason
@@ -51,6 +54,8 @@
  * stream      n fd                dup2(fd, n), n 0..2; made the controlling terminal if n is 0 and it is a terminal and we lead a session
  * open        n path how          opens path as descriptor n; how "r", "a" (append, created 0666) ; runs after the credentials are set when
  *                                 placed after them
+ * ambient     mask                before uid: these capabilities the command has, whatever its uid
+ * no_new_privs -                  prctl(PR_SET_NO_NEW_PRIVS)
  * groups      list                setgroups(2), comma separated numbers, "" for none
  * gid         n                   setresgid
  * uid         n                   setresuid; capabilities go with it

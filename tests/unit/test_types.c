@@ -47,6 +47,16 @@ static const struct row rows[] = {
 	{ &type_int, "--1", -EINVAL, NULL },
 	{ &type_int, "1k", -EINVAL, NULL },
 
+	{ &type_caps, "", 0, NULL },
+	{ &type_caps, "CHOWN", 0, NULL },
+	{ &type_caps, "KILL;CHOWN;KILL", 0, "CHOWN;KILL" },
+	{ &type_caps, " cap_sys_admin ; Bpf ;", 0, "SYS_ADMIN;BPF" },
+	{ &type_caps, "CHECKPOINT_RESTORE", 0, NULL },
+	{ &type_caps, "CAP_", -EINVAL, NULL },
+	{ &type_caps, "CHOWN KILL", -EINVAL, NULL },
+	{ &type_caps, "SYS_ADMN", -EINVAL, NULL },
+	{ &type_caps, "0", -EINVAL, NULL },
+
 	{ &type_bytes, "0", 0, NULL },
 	{ &type_bytes, "1536", 0, NULL },
 	{ &type_bytes, "8K", 0, "8192" },
