@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/cgroup_devices.h"
 #include "engine/cpu.h"
 #include "engine/ct.h"
 #include "engine/io.h"
@@ -49,8 +50,10 @@ int features_format(const struct config *conf, struct cgroups *g, struct text *o
 		if (props[i].lacks != NULL)
 			text_addf(out, "%s: %s%s\n", props[i].name, why != NULL ? "missing: " : "yes", why != NULL ? why : "");
 	}
+	text_addf(out, "devices: %s%s\n", cg_devices_lacks(g) != NULL ? "missing: " : cg_devices_by_v1(g) ? "v1 controller" : "BPF",
+		  cg_devices_lacks(g) != NULL ? cg_devices_lacks(g) : "");
 	vol_features(conf->volumes_default_place, out);
-	text_add(out, "virt_mode os, docker; user namespaces; capabilities; devices; seccomp; networks: not in this version\n");
+	text_add(out, "virt_mode os, docker; user namespaces; seccomp; networks: not in this version\n");
 	return missing;
 }
 

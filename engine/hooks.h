@@ -203,4 +203,14 @@ READ_HOOK(read_capabilities_ambient);
 CHECK_HOOK(check_capabilities);
 CHECK_HOOK(check_capabilities_ambient);
 
+/* ---- devices: devices.c ---- */
+
+READ_HOOK(read_devices);
+
+CHECK_HOOK(check_devices);
+CHECK_HOOK(check_devices_explicit);
+
+APPLY_HOOK(apply_devices);
+APPLY_HOOK(apply_devices_explicit);
+
 #endif

@@ -12,6 +12,7 @@
 #include "engine/caps.h"
 #include "engine/cpu.h"
 #include "engine/cred.h"
+#include "engine/devices.h"
 #include "engine/env.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
@@ -99,16 +100,21 @@ static int add_cgroups(struct spawn *s)
 	return n < 0 ? n : 0;
 }
 
-static void add_mounts(struct spawn *s)
+static int add_mounts(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
 
+	int r;
+
 	if (!(s->b.flags & CLONE_NEWNS))
-		return;
+		return 0;
 	op(s, "slave");
 	if (ct_has_root(ct)) {
 		op1(s, "root", ct->val[PROP_root].s);
 		op(s, "dev");
+		r = devices_ops(ct, &s->ops, err);
+		if (r < 0)
+			return r;
 		op(s, "sys");
 	}
 	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
@@ -125,6 +131,7 @@ static void add_mounts(struct spawn *s)
 	}
 	if (ct_has_root(ct))
 		op(s, "pivot");
+	return 0;
 }
 
 static void op_limit(struct spawn *s, uint64_t v)
@@ -339,7 +346,9 @@ static int build_ops(struct spawn *s, struct err *err)
 
 	if (r < 0)
 		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
-	add_mounts(s);
+	r = add_mounts(s, err);
+	if (r < 0)
+		return r;
 	r = add_rlimits(s);
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");

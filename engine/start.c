@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/caps.h"
 #include "engine/cred.h"
+#include "engine/devices.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
 #include "engine/io.h"
@@ -63,6 +64,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 			r = err_set(err, ERR_Permission, "root and bind need a container owned by root");
 	if (r == 0)
 		r = caps_check_start(ct, err);
+	if (r == 0)
+		r = devices_check_start(ct, err);
 	if (r == 0)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	return r < 0 ? r : check_mode(ct, err);

@@ -26,7 +26,7 @@ helper_caps() {
 }
 
 names() {
-	capsh --decode="$1" | sed 's/.*=//; s/cap_//g; s/,/;/g' | tr a-z A-Z
+	capsh --decode="$1" | sed 's/.*=//; s/cap_//g; s/,/;/g' | tr '[:lower:]' '[:upper:]'
 }
 
 same() {
@@ -186,7 +186,7 @@ without() {
 		cat /proc/kcore 2>/dev/null | head -c 1 | grep -q . && echo kcore
 		nsenter -t 1 -m true 2>/dev/null && echo nsenter
 		echo done'"
-	prop_is a stdout done
+	prop_is a stdout 'done'
 }
 
 @test "keyring: each container has a session keyring of its own, and not that of the daemon" {

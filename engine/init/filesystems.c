@@ -55,8 +55,7 @@ static int mount_top(struct init *in, const char *name, const char *type, const 
 
 static const char *const no_options[] = { NULL };
 
-/* Lays source (relative to from) over dir/name with more restrictions. 0, or -1 and errno. */
-static int cover(int from, const char *source, int dir, const char *name, uint64_t attr)
+int cover(int from, const char *source, int dir, const char *name, uint64_t attr)
 {
 	struct mount_attr set = { .attr_set = attr };
 	autoclose int tree = open_tree(from, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);

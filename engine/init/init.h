@@ -22,7 +22,7 @@ struct init_op {
 	int (*run)(struct init *in, char **arg);
 };
 
-#define INIT_ARGS_MAX 4
+#define INIT_ARGS_MAX 5
 
 /* A NULL-terminated vector that grows; the words belong to the mapped operations or live until exec. */
 struct words {
@@ -148,5 +148,10 @@ void seed_wait(void);
 int op_proc(struct init *in, char **arg);
 int op_dev(struct init *in, char **arg);
 int op_sys(struct init *in, char **arg);
+/* Puts what is at source (relative to from) on dir/name as well, with more restrictions. 0, or -1 and errno. */
+int cover(int from, const char *source, int dir, const char *name, uint64_t attr);
+
+/* device.c */
+int op_device(struct init *in, char **arg);
 
 #endif

@@ -17,6 +17,7 @@ const struct init_op init_ops[] = {
 	{ "command",  1, op_command },
 	{ "cwd",      1, op_cwd },
 	{ "dev",      0, op_dev },
+	{ "device",   5, op_device },
 	{ "env",      1, op_env },
 	{ "exec",     0, op_exec },
 	{ "fork",     0, op_fork },

@@ -36,6 +36,8 @@
  *                                 read-only and kcore masked
  * dev         -                   in a new root: tmpfs on /dev with null zero full random urandom tty (bind mounts from the old /dev or mknod),
  *                                 fd stdin stdout stderr links, ptmx link, /dev/pts (new instance, max 256), /dev/shm, console as null
+ * device      source path numbers mode owner  after `dev`: a node at path (/dev/...) with numbers like "c 10:200", mode octal, owner
+ *                                 "uid:gid"; where nodes can't be made, source (of the old /dev) is bound there as it is
  * sys         -                   /sys read-only in a new root (bind of the old one if a mount of sysfs is refused)
  * readonly    -                   remounts the new root read-only
  * pivot       -                   pivot_root(2) into the new root, detaches the old one, chdir /
