@@ -52,7 +52,7 @@ STORE_LIB_SRC := $(filter-out $(STORE_MAIN),$(STORE_SRC))
 includes := $(if $(SRC),$(shell sed -n 's/^\#include <\(.*\)>.*/\1/p' $(SRC) | sort -u))
 uses = $(if $(filter $(1),$(includes)),$(2))
 PACKAGES := fuse3 inih $(call uses,netlink/netlink.h,libnl-3.0 libnl-route-3.0) $(call uses,sys/capability.h,libcap) \
-	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd)
+	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd) $(call uses,jansson.h,jansson)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 

@@ -53,7 +53,7 @@ int features_format(const struct config *conf, struct cgroups *g, struct text *o
 	text_addf(out, "devices: %s%s\n", cg_devices_lacks(g) != NULL ? "missing: " : cg_devices_by_v1(g) ? "v1 controller" : "BPF",
 		  cg_devices_lacks(g) != NULL ? cg_devices_lacks(g) : "");
 	vol_features(conf->volumes_default_place, out);
-	text_add(out, "virt_mode os, docker; user namespaces; seccomp; networks: not in this version\n");
+	text_add(out, "virt_mode os, docker; user namespaces; networks: not in this version\n");
 	return missing;
 }
 

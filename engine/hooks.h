@@ -203,6 +203,9 @@ READ_HOOK(read_capabilities_ambient);
 CHECK_HOOK(check_capabilities);
 CHECK_HOOK(check_capabilities_ambient);
 
+CHECK_HOOK(check_seccomp); /* seccomp.c */
+LACKS_HOOK(lacks_seccomp);
+
 /* ---- devices: devices.c ---- */
 
 READ_HOOK(read_devices);

@@ -21,6 +21,7 @@
 #include "engine/output.h"
 #include "engine/run.h"
 #include "engine/save.h"
+#include "engine/seccomp.h"
 #include "engine/taken.h"
 #include "engine/ulimit.h"
 
@@ -270,10 +271,27 @@ static void op_mask(struct spawn *s, const char *name, uint64_t mask)
 }
 
 /* What holds for porto-init as well, which stays beside the command: no process of the container may get more through it. */
-static void add_rights(struct spawn *s)
+static int add_rights(struct spawn *s, struct err *err)
 {
+	const char *profiles[SECCOMP_CHAIN_MAX + 1];
+	uint64_t caps = caps_allowed(s->ct);
+	int n = seccomp_profiles(s->ct, profiles);
+
 	op(s, "keyring");
-	op_mask(s, "bound", caps_allowed(s->ct));
+	op_mask(s, "bound", caps);
+	for (int i = 0; i < n; i++) {
+		int fd = seccomp_program(profiles[i], caps, err), at;
+
+		if (fd < 0)
+			return fd;
+		/* our own: what is kept may be closed before the process is born */
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		at = fd < 0 ? -errno : pass(s, fd, true);
+		if (at < 0)
+			return err_sys(err, -at, "seccomp");
+		op_num(s, "seccomp", at);
+	}
+	return 0;
 }
 
 /* What the command alone has: before the ids. */
@@ -353,7 +371,9 @@ static int build_ops(struct spawn *s, struct err *err)
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");
 	add_ioprio(s);
-	add_rights(s);
+	r = add_rights(s, err);
+	if (r < 0)
+		return r;
 	if (!s->ct->is_meta) {
 		r = add_command(s, err);
 		if (r < 0)

@@ -70,12 +70,13 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   caps      `;` list of capabilities with or without CAP_, shown without, in order of number; [A;B] true if all are there. u is the mask
  *   devices   "/dev/x access [/dev/path] [mode] [user] [group]; " or "preset name; " (5.2), access in the order rwm-?*; of entries of
  *             one device the last counts; [/dev/x] (! for /) the rest of the entry, "" removes it. In v, without looking at the host
+ *   seccomp   "", none, default, a profile as engine/seccomp.h has it, or one in Docker's JSON form, which becomes such a one; s is its text
  *   cpu_set   a list, `node N`, `jail N` or both (8.2); all, inherit and nothing are ""; s is the normalised text
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
 	type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
-extern const struct prop_type type_cpu_policy, type_cpu_set, type_caps, type_devices;
+extern const struct prop_type type_cpu_policy, type_cpu_set, type_caps, type_devices, type_seccomp;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];

@@ -84,12 +84,12 @@ int op_exec(struct init *in, char **arg UNUSED)
 	path = getenv("PATH");
 	name = in->argv.at[0];
 	signals_reset();
-	if (rights_settle(in))
-		return -1;
 	if (in->role == INIT_CHILD)
 		(void)!write(in->sync_fd, "x", 1);
 	else
 		status_started(getpid());
+	if (rights_settle(in))
+		return -1;
 	execvpe(name, in->argv.at, environ);
 	/* Everybody may read the error, and a variable may be a secret. */
 	shown = in->unexpanded ? in->unexpanded : name;

@@ -16,6 +16,8 @@
 
 struct init;
 
+struct filter;
+
 struct init_op {
 	const char *name;
 	int nargs;
@@ -48,6 +50,7 @@ struct init {
 	struct words argv, env;
 	uint64_t ambient;         /* capabilities that the command keeps without being root */
 	bool keeps_caps;          /* until the command is executed */
+	struct filter *filters;   /* of system calls, last given first */
 	const char *unexpanded;   /* the command as it was given, when it names variables */
 	enum err_kind kind;       /* the failure */
 	int no;
@@ -111,6 +114,7 @@ int op_cwd(struct init *in, char **arg);
 /* rights.c */
 int op_bound(struct init *in, char **arg);
 int op_ambient(struct init *in, char **arg);
+int op_seccomp(struct init *in, char **arg);
 int op_no_new_privs(struct init *in, char **arg);
 int op_keyring(struct init *in, char **arg);
 int op_loginuid(struct init *in, char **arg);

@@ -36,6 +36,7 @@ const struct init_op init_ops[] = {
 	{ "rlimit",   4, op_rlimit },
 	{ "root",     1, op_root },
 	{ "sched",    2, op_sched },
+	{ "seccomp",  1, op_seccomp },
 	{ "session",  0, op_session },
 	{ "setns",    2, op_setns },
 	{ "slave",    0, op_slave },

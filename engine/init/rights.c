@@ -4,8 +4,14 @@
  */
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "engine/init/init.h"
@@ -83,6 +89,36 @@ int op_ambient(struct init *in, char **arg)
 	return mask_of(in, arg[0], &in->ambient) ? -1 : keep_caps(in);
 }
 
+struct filter {
+	struct filter *next;
+	struct sock_fprog prog;
+};
+
+int op_seccomp(struct init *in, char **arg)
+{
+	struct filter *filter;
+	unsigned long fd;
+	struct stat st;
+	void *at;
+
+	if (init_number(in, arg[0], 10, INT32_MAX, &fd))
+		return -1;
+	if (fstat((int)fd, &st))
+		return init_fail_sys(in, errno, "no program");
+	if (st.st_size <= 0 || st.st_size % (off_t)sizeof(struct sock_filter) ||
+	    st.st_size / (off_t)sizeof(struct sock_filter) > UINT16_MAX)
+		return init_fail_list(in, "not a program: ", arg[0]);
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, (int)fd, 0);
+	filter = malloc(sizeof(*filter));
+	if (at == MAP_FAILED || !filter)
+		return init_fail_sys(in, ENOMEM, "no memory for the program");
+	close((int)fd);
+	*filter = (struct filter){ .next = in->filters, .prog = { .len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter)),
+								    .filter = at } };
+	in->filters = filter;
+	return keep_caps(in);
+}
+
 int op_no_new_privs(struct init *in, char **arg UNUSED)
 {
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? init_fail_sys(in, errno, "") : 0;
@@ -126,12 +162,59 @@ int rights_settle(struct init *in)
 		if (in->ambient >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
 			return init_fail_sys(in, errno, "can't keep capabilities");
 	}
+	for (const struct filter *f = in->filters; f; f = f->next) {
+		if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &f->prog))
+			return init_fail(in, ERR_NotSupported, errno, "the filter of system calls is refused", NULL);
+	}
 	return 0;
 }
 
-void rights_shed(const struct init *in UNUSED)
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#endif
+
+#define IF_CALL(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* All that waiting takes. Whoever traces us to have us make another call, which his own filter forbids him, gets EPERM. */
+static void filter_waiting(void)
+{
+	static struct sock_filter calls[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		IF_CALL(SYS_wait4),
+		IF_CALL(SYS_ppoll),
+#ifdef SYS_poll
+		IF_CALL(SYS_poll),
+		IF_CALL(SYS_pause),
+#endif
+		IF_CALL(SYS_read),
+		IF_CALL(SYS_write),
+		IF_CALL(SYS_pwrite64),
+		IF_CALL(SYS_close),
+		IF_CALL(SYS_madvise),
+		IF_CALL(SYS_prctl),
+		IF_CALL(SYS_capset),
+		IF_CALL(SYS_rt_sigaction),
+		IF_CALL(SYS_rt_sigreturn),
+		IF_CALL(SYS_restart_syscall),
+		IF_CALL(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	};
+	static const struct sock_fprog prog = { .len = ARRAY_LEN(calls), .filter = calls };
+
+	if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		(void)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+}
+
+void rights_shed(const struct init *in)
 {
 	static const struct caps none;
 
 	caps_set(&none);
+	if (in->filters)
+		filter_waiting();
 }
