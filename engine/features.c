@@ -52,6 +52,8 @@ int features_format(const struct config *conf, struct cgroups *g, struct text *o
 	}
 	text_addf(out, "devices: %s%s\n", cg_devices_lacks(g) != NULL ? "missing: " : cg_devices_by_v1(g) ? "v1 controller" : "BPF",
 		  cg_devices_lacks(g) != NULL ? cg_devices_lacks(g) : "");
+	for (size_t i = 0; !conf->core_enable && i < 2; i++)
+		text_addf(out, "%s: missing: core.enable is off in the configuration\n", i == 0 ? "core_command" : "coredump_filter");
 	vol_features(conf->volumes_default_place, out);
 	text_add(out, "virt_mode os, docker; user namespaces; networks: not in this version\n");
 	return missing;

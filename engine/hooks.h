@@ -206,6 +206,14 @@ CHECK_HOOK(check_capabilities_ambient);
 CHECK_HOOK(check_seccomp); /* seccomp.c */
 LACKS_HOOK(lacks_seccomp);
 
+/* ---- core dumps: core.c ---- */
+
+READ_HOOK(read_core_command);
+READ_HOOK(read_coredump_filter);
+
+CHECK_HOOK(check_core_command);
+CHECK_HOOK(check_coredump_filter);
+
 /* ---- devices: devices.c ---- */
 
 READ_HOOK(read_devices);

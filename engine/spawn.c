@@ -318,6 +318,8 @@ static int add_command(struct spawn *s, struct err *err)
 	add_oom_adj(s);
 	add_sched(s);
 	op(s, "loginuid");
+	if (prop_is_set(ct, PROP_coredump_filter) && ct->val[PROP_coredump_filter].s != NULL && ct->val[PROP_coredump_filter].s[0] != '\0')
+		op1(s, "coredump_filter", ct->val[PROP_coredump_filter].s);
 	for (int n = 0; n < 3; n++) {
 		r = add_stream(s, n, err);
 		if (r < 0)

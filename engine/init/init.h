@@ -104,6 +104,7 @@ int op_tasks(struct init *in, char **arg);
 int op_setns(struct init *in, char **arg);
 int op_hostname(struct init *in, char **arg);
 int op_ioprio(struct init *in, char **arg);
+int op_coredump_filter(struct init *in, char **arg);
 int op_oom_adj(struct init *in, char **arg);
 int op_umask(struct init *in, char **arg);
 int op_groups(struct init *in, char **arg);

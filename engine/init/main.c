@@ -15,6 +15,7 @@ const struct init_op init_ops[] = {
 	{ "bind",     3, op_bind },
 	{ "bound",    1, op_bound },
 	{ "command",  1, op_command },
+	{ "coredump_filter", 1, op_coredump_filter },
 	{ "cwd",      1, op_cwd },
 	{ "dev",      0, op_dev },
 	{ "device",   5, op_device },

@@ -47,6 +47,7 @@
  * bound       mask                capabilities that are not in it (hexadecimal) leave the bounding set, and all the inheritable one
  * seccomp     fd                  a filter of system calls (struct sock_filter, as they lie in the file), in force right before the command is
  *                                 executed, several one after the other; the process that stays has one that leaves it nothing but to wait
+ * coredump_filter mask             /proc/self/coredump_filter
  * oom_adj     n                   /proc/self/oom_score_adj
  * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
  *                                 "explicit": refused is a failure with the reason

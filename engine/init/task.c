@@ -51,14 +51,24 @@ int op_ioprio(struct init *in, char **arg)
 	return 0;
 }
 
+static int write_own(struct init *in, const char *path, const char *text)
+{
+	size_t len = strlen(text);
+	autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+		return init_fail_sys(in, errno, text);
+	return 0;
+}
+
 int op_oom_adj(struct init *in, char **arg)
 {
-	size_t len = strlen(arg[0]);
-	autoclose int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	return write_own(in, "/proc/self/oom_score_adj", arg[0]);
+}
 
-	if (fd < 0 || write(fd, arg[0], len) != (ssize_t)len)
-		return init_fail_sys(in, errno, arg[0]);
-	return 0;
+int op_coredump_filter(struct init *in, char **arg)
+{
+	return write_own(in, "/proc/self/coredump_filter", arg[0]);
 }
 
 int op_umask(struct init *in, char **arg)
