@@ -37,11 +37,14 @@ static bool has_network(const struct ct *ct)
 /* What the daemon may hand on: it can't give what it has not. */
 static uint64_t own_caps(void)
 {
-	uint64_t mask = 0;
+	static uint64_t mask; /* it never changes; none: not looked yet */
+	uint64_t found = 0;
 
-	for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
+	for (unsigned cap = 0; mask == 0 && cap <= CAP_LAST_CAP; cap++)
 		if (prctl(PR_CAPBSET_READ, cap) == 1 && proc_has_cap(cap))
-			mask |= CAPS_BIT(cap);
+			found |= CAPS_BIT(cap);
+	if (mask == 0)
+		mask = found;
 	return mask;
 }
 
