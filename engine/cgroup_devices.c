@@ -267,13 +267,19 @@ static int try_bpf(void)
 	return fd < 0 ? fd : 0;
 }
 
+/* What came of trying; the same for as long as the kernel is. */
+static int bpf_result(void)
+{
+	static int result = 1; /* not tried yet */
+
+	if (result > 0)
+		result = try_bpf();
+	return result;
+}
+
 static bool can_bpf(const struct cgroups *g)
 {
-	static int can; /* the same for every worker of this kernel: 1, -1, 0 not looked yet */
-
-	if (can == 0)
-		can = try_bpf() == 0 ? 1 : -1;
-	return g->h[0].drv->v2 && can > 0;
+	return g->h[0].drv->v2 && bpf_result() == 0;
 }
 
 bool cg_devices_by_v1(const struct cgroups *g)
@@ -285,8 +291,13 @@ const char *cg_devices_lacks(const struct cgroups *g)
 {
 	if (can_bpf(g) || g->of[CG_DEVICES] >= 0)
 		return NULL;
-	return g->h[0].drv->v2 ? "the kernel takes no BPF programs for devices from us (CONFIG_CGROUP_BPF, CAP_BPF), and has no v1 controller"
-			       : "no hierarchy has the devices controller";
+	static char why[160];
+
+	if (!g->h[0].drv->v2)
+		return "no hierarchy has the devices controller";
+	snprintf(why, sizeof(why), "the kernel takes no BPF programs for devices (CONFIG_CGROUP_BPF, CAP_BPF): %s; and there is no v1 controller",
+		 strerror(-bpf_result()));
+	return why;
 }
 
 int cg_devices_set(struct cgroups *g, const struct cg *c, const struct cg_device *d, size_t n)

@@ -50,7 +50,7 @@ int features_format(const struct config *conf, struct cgroups *g, struct text *o
 		if (props[i].lacks != NULL)
 			text_addf(out, "%s: %s%s\n", props[i].name, why != NULL ? "missing: " : "yes", why != NULL ? why : "");
 	}
-	text_addf(out, "devices: %s%s\n", cg_devices_lacks(g) != NULL ? "missing: " : cg_devices_by_v1(g) ? "v1 controller" : "BPF",
+	text_addf(out, "device access: %s%s\n", cg_devices_lacks(g) != NULL ? "missing: " : cg_devices_by_v1(g) ? "v1 controller" : "BPF",
 		  cg_devices_lacks(g) != NULL ? cg_devices_lacks(g) : "");
 	for (size_t i = 0; !conf->core_enable && i < 2; i++)
 		text_addf(out, "%s: missing: core.enable is off in the configuration\n", i == 0 ? "core_command" : "coredump_filter");

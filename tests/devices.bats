@@ -8,7 +8,7 @@ PORTOD_OPTIONS=('container.extra_devices=/dev/fuse rw; /dev/no-such-device rw' '
 load helpers
 
 setup() {
-	need devices a/devices '/dev/fuse rw'
+	need 'device access'
 	ROOT=$TEST_DIR/root
 	[ -e "$ROOT/bin/busybox" ] || root_make
 }
@@ -224,7 +224,7 @@ opens() {
 	dev=$(pick)
 	daemon_stop
 	daemon_start daemon.cgroup_v2=false 'container.extra_devices=/dev/fuse rw'
-	grep -q '^devices: v1' "$PORTO_ROOT/.porto/features"
+	grep -q '^device access: v1' "$PORTO_ROOT/.porto/features"
 	ct_start a "command=sh -c 'while :; do (: <$dev) 2>/dev/null && echo yes || echo no; sleep 0.1; done'"
 	wait_for '[[ $(prop a stdout) == *no ]]'
 	put a/devices "$dev rw"
