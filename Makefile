@@ -52,7 +52,7 @@ STORE_LIB_SRC := $(filter-out $(STORE_MAIN),$(STORE_SRC))
 includes := $(if $(SRC),$(shell sed -n 's/^\#include <\(.*\)>.*/\1/p' $(SRC) | sort -u))
 uses = $(if $(filter $(1),$(includes)),$(2))
 PACKAGES := fuse3 inih $(call uses,netlink/netlink.h,libnl-3.0 libnl-route-3.0) $(call uses,sys/capability.h,libcap) \
-	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd)
+	$(call uses,seccomp.h,libseccomp) $(call uses,md5.h,libmd) $(call uses,jansson.h,jansson)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 
@@ -80,7 +80,7 @@ COMPILE = @mkdir -p $(@D) && echo '  CC    $@' && $(1) $(CPPFLAGS_ALL) $(CFLAGS_
 ARCHIVE = @echo '  AR    $@' && rm -f $@ && ar rcs $@ $^
 LINK = @mkdir -p $(@D) && echo '  LD    $@' && $(1) $(CFLAGS_ALL) $(2) $(LDFLAGS) -o $@ $^ $(3)
 
-PROGRAMS := build/portod build/porto-init build/porto-terminal build/porto-mkdir build/porto-store
+PROGRAMS := build/portod build/porto-init build/porto-terminal build/porto-mkdir build/porto-store build/porto-core
 GENERATED := build/README build/porto.7 build/portod.conf
 DRIVERS := $(DRIVER_SRC:tests/%.c=build/%)
 UNIT := $(UNIT_SRC:%.c=build/release/%)
@@ -159,7 +159,7 @@ build/porto-init: $(INIT_SRC:%.c=build/init/%.o) build/init/libbase.a
 	$(call LINK,$(CC),$(INIT_LDFLAGS),)
 
 # Beside the sanitized daemon, where it looks first.
-ASAN_LINKS := $(patsubst build/%,build/asan/%,build/porto-init build/porto-terminal build/README $(DRIVERS))
+ASAN_LINKS := $(patsubst build/%,build/asan/%,build/porto-init build/porto-core build/porto-terminal build/README $(DRIVERS))
 $(ASAN_LINKS): build/asan/%: build/%
 	@mkdir -p $(@D) && ln -sf ../$(@F) $@
 
@@ -168,6 +168,9 @@ $(DRIVERS): build/%: build/release/tests/%.o build/release/libporto.a
 
 build/porto-terminal: build/release/scripts/terminal.o
 	$(call LINK,$(CC),$(HARDEN_LD),)
+
+build/porto-core: scripts/porto-core
+	@mkdir -p $(@D) && install -m 755 $< $@
 
 build/porto-mkdir: scripts/mkdir.c Makefile
 	@mkdir -p $(@D) && echo '  LD    $@' && $(CC) -std=gnu17 $(WARNINGS) -Os -fno-pie -fno-stack-protector -static -nostdlib -o $@ $<
@@ -270,7 +273,7 @@ format:
 # ---- installing ----
 
 INSTALLED = $(SBINDIR)/portod $(BINDIR)/portoctl $(LIBEXECDIR)/porto-init $(LIBEXECDIR)/porto-terminal $(LIBEXECDIR)/porto-mkdir \
-	$(LIBEXECDIR)/porto-store $(BINDIR)/download-docker-image \
+	$(LIBEXECDIR)/porto-store $(LIBEXECDIR)/porto-core $(BINDIR)/download-docker-image \
 	$(patsubst scripts/lib/%,$(LIBEXECDIR)/%,$(wildcard scripts/lib/*.sh)) \
 	$(DATADIR)/porto/README $(DATADIR)/porto/portod.conf $(DATADIR)/man/man8/portod.8 $(DATADIR)/man/man8/portoctl.8 $(DATADIR)/man/man7/porto.7 \
 	$(DATADIR)/bash-completion/completions/portoctl $(UNITDIR)/portod.service
@@ -283,6 +286,7 @@ install: all
 	install -D -m 755 build/porto-terminal $(DESTDIR)$(LIBEXECDIR)/porto-terminal
 	install -D -m 755 build/porto-mkdir $(DESTDIR)$(LIBEXECDIR)/porto-mkdir
 	install -D -m 755 build/porto-store $(DESTDIR)$(LIBEXECDIR)/porto-store
+	install -D -m 755 scripts/porto-core $(DESTDIR)$(LIBEXECDIR)/porto-core
 	install -D -m 755 scripts/download-docker-image $(DESTDIR)$(BINDIR)/download-docker-image
 	install -m 644 scripts/lib/*.sh $(DESTDIR)$(LIBEXECDIR)
 	install -D -m 644 build/README $(DESTDIR)$(DATADIR)/porto/README

@@ -431,7 +431,7 @@ int cg_open(const char *root, bool use_v2, struct cgroups **ret, struct err *err
 		return r;
 	}
 	if (g->h[0].drv->v2)
-		missing(g, CG_BIT(CG_DEVICES), "no v1 hierarchy has the devices controller, and v2 has none");
+		missing(g, CG_BIT(CG_DEVICES), "v2 has none: devices are a matter of BPF programs there");
 	missing(g, g->of[CG_SYSTEMD] < 0 ? CG_BIT(CG_SYSTEMD) : 0, "no v1 hierarchy is named systemd; systemd from 233 on needs none where there is v2");
 	for (enum cg_ctl c = 0; c < CG_CTLS; c++)
 		if (g->of[c] < 0)

@@ -5,7 +5,7 @@
  * cgroup.c       one container: create, join, limits       cgroup_v1.c, cgroup_v2.c  what differs, behind struct cg_driver
  * cgroup_count.c one container: counters                  cgroup_where.c  the container of a process
  * cgroup_cpu.c   its processor time and processors, pressure
- * cgroup_memory.c  memory and huge pages, v1 and v2
+ * cgroup_memory.c  memory and huge pages, v1 and v2     cgroup_devices.c  devices: BPF programs, v1 lists
  *
  * Only the directory of our root is kept open in each hierarchy; everything else is reached from it by path. All of
  * struct cgroups but root_on and what stands behind it is constant once it is open.

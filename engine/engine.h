@@ -240,6 +240,10 @@ void engine_unhold(struct engine *e, uint32_t ct, uint64_t cookie);
  * Returns how many things are missing that a container needs by default; -errno if nothing can work at all. */
 int engine_check(const struct config *conf, struct text *out);
 
+/* Beside mounting and unmounting the tree, with core.enable: kernel.core_pattern is ours, and is given back. */
+void engine_core_begin(const struct config *conf);
+void engine_core_end(const struct config *conf);
+
 /* After the last container and the daemon are gone: takes away state directory and cgroup root. 0 or -errno. */
 int engine_forget(const struct config *conf);
 

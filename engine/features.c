@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/cgroup_devices.h"
 #include "engine/cpu.h"
 #include "engine/ct.h"
 #include "engine/io.h"
@@ -61,11 +62,14 @@ int features_format(const struct config *conf, struct cgroups *g, struct engine 
 		if (props[i].lacks != NULL)
 			text_addf(out, "%s: %s%s\n", props[i].name, why != NULL ? "missing: " : "yes", why != NULL ? why : "");
 	}
+	text_addf(out, "device access: %s%s\n", cg_devices_lacks(g) != NULL ? "missing: " : cg_devices_by_v1(g) ? "v1 controller" : "BPF",
+		  cg_devices_lacks(g) != NULL ? cg_devices_lacks(g) : "");
+	for (size_t i = 0; !conf->core_enable && i < 2; i++)
+		text_addf(out, "%s: missing: core.enable is off in the configuration\n", i == 0 ? "core_command" : "coredump_filter");
 	vol_features(conf->volumes_default_place, out);
 	net_features(conf, e, out);
 	text_addf(out, "user namespaces: %s\n", no_user_namespaces());
 	text_addf(out, "cgroup namespaces: %s\n", readable("/proc/self/ns/cgroup") ? "yes" : "missing: no cgroupfs, no systemd in virt_mode=os");
-	text_add(out, "capabilities; devices; seccomp: not in this version\n");
 	return missing;
 }
 

@@ -252,4 +252,34 @@ LACKS_HOOK(lacks_pressurize);
 LACKS_HOOK(lacks_recharge);
 LACKS_HOOK(lacks_writeback);
 
+/* ---- rights of processes: caps.c ---- */
+
+READ_HOOK(read_capabilities);
+READ_HOOK(read_capabilities_allowed);
+READ_HOOK(read_capabilities_ambient);
+
+CHECK_HOOK(check_capabilities);
+CHECK_HOOK(check_capabilities_ambient);
+
+CHECK_HOOK(check_seccomp); /* seccomp.c */
+LACKS_HOOK(lacks_seccomp);
+
+/* ---- core dumps: core.c ---- */
+
+READ_HOOK(read_core_command);
+READ_HOOK(read_coredump_filter);
+
+CHECK_HOOK(check_core_command);
+CHECK_HOOK(check_coredump_filter);
+
+/* ---- devices: devices.c ---- */
+
+READ_HOOK(read_devices);
+
+CHECK_HOOK(check_devices);
+CHECK_HOOK(check_devices_explicit);
+
+APPLY_HOOK(apply_devices);
+APPLY_HOOK(apply_devices_explicit);
+
 #endif

@@ -7,6 +7,7 @@
 #include "base/proc.h"
 #include "base/units.h"
 #include "engine/ct.h"
+#include "engine/devices.h"
 #include "engine/hooks.h"
 
 #define NSEC UINT64_C(1000000000)
@@ -304,6 +305,7 @@ unsigned ct_controllers(const struct ct *ct)
 		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS) | ct->e->default_controllers;
 	if (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct))
 		mask |= CG_BIT(CG_SYSTEMD);
+	mask |= devices_controllers(ct);
 	return mask & cg_available(ct->e->cgroups);
 }
 

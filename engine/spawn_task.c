@@ -1,4 +1,5 @@
 /* What a new process is told about itself: limits, streams, ids, its command. */
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/proc.h"
+#include "engine/caps.h"
 #include "engine/cpu.h"
 #include "engine/cred.h"
 #include "engine/env.h"
@@ -13,6 +15,7 @@
 #include "engine/io.h"
 #include "engine/memory.h"
 #include "engine/output.h"
+#include "engine/seccomp.h"
 #include "engine/spawn_ops.h"
 #include "engine/taken.h"
 #include "engine/ulimit.h"
@@ -178,6 +181,62 @@ void spawn_add_links(struct spawn *s, const struct pairs *m)
 	}
 }
 
+static void op_mask(struct spawn *s, const char *name, uint64_t mask)
+{
+	char buf[24];
+
+	snprintf(buf, sizeof(buf), "%llx", (unsigned long long)mask);
+	spawn_op1(s, name, buf);
+}
+
+static int add_seccomp(struct spawn *s, struct err *err)
+{
+	const char *profiles[SECCOMP_CHAIN_MAX + 1];
+	uint64_t caps = s->enters ? caps_inside(s->ct, s->userns) : caps_allowed(s->ct);
+	int n = seccomp_profiles(s->ct, profiles);
+
+	for (int i = 0; i < n; i++) {
+		int fd = seccomp_program(profiles[i], caps, err), at;
+
+		if (fd < 0)
+			return fd;
+		/* our own: what is kept may be closed before the process is born */
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		at = fd < 0 ? -errno : spawn_pass(s, fd, true);
+		if (at < 0)
+			return err_sys(err, -at, "seccomp");
+		spawn_op_num(s, "seccomp", at);
+	}
+	return 0;
+}
+
+/*
+ * What holds for porto-init as well, which stays beside the command: no process of the container may get more through it. Who
+ * enters a user namespace has all capabilities there, whatever he had before, but for lists that somebody set inside of it.
+ */
+static int add_rights(struct spawn *s, struct err *err)
+{
+	spawn_op(s, "keyring");
+	if (!s->enters) {
+		op_mask(s, "bound", caps_allowed(s->ct));
+		return add_seccomp(s, err);
+	}
+	/* inside there is no right to be preferred */
+	add_sched(s);
+	spawn_op1(s, "enter", !(s->b.flags & CLONE_NEWNS || ct_unshares(s->ct)) ? "" : s->b.flags & CLONE_NEWUTS ? "all" : "mounts");
+	op_mask(s, "bound", caps_inside(s->ct, s->userns));
+	return add_seccomp(s, err);
+}
+
+/* What the command alone has: before the ids. */
+static void add_own_rights(struct spawn *s)
+{
+	if (s->ct->val[PROP_capabilities_ambient].u != 0)
+		op_mask(s, "ambient", s->ct->val[PROP_capabilities_ambient].u);
+	if (s->ct->val[PROP_no_new_privs].b)
+		spawn_op(s, "no_new_privs");
+}
+
 static int add_command(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
@@ -193,6 +252,9 @@ static int add_command(struct spawn *s, struct err *err)
 	add_oom_adj(s);
 	if (!s->enters)
 		add_sched(s);
+	spawn_op(s, "loginuid");
+	if (prop_is_set(ct, PROP_coredump_filter) && ct->val[PROP_coredump_filter].s != NULL && ct->val[PROP_coredump_filter].s[0] != '\0')
+		spawn_op1(s, "coredump_filter", ct->val[PROP_coredump_filter].s);
 	for (int n = 0; n < 3; n++) {
 		r = add_stream(s, n, err);
 		if (r < 0)
@@ -200,6 +262,7 @@ static int add_command(struct spawn *s, struct err *err)
 	}
 	if (ct_unshares(ct) && !s->enters)
 		spawn_op(s, "unshare");
+	add_own_rights(s);
 	spawn_add_cred(s);
 	spawn_add_links(s, &ct->val[PROP_symlink].m);
 	add_paths(s);
@@ -227,10 +290,6 @@ int spawn_add_task(struct spawn *s, struct err *err)
 	if (r < 0)
 		return err_sys(err, -r, "ulimit");
 	add_ioprio(s);
-	if (s->enters) {
-		/* inside there is no right to be preferred */
-		add_sched(s);
-		spawn_op1(s, "enter", !(s->b.flags & CLONE_NEWNS || ct_unshares(s->ct)) ? "" : s->b.flags & CLONE_NEWUTS ? "all" : "mounts");
-	}
-	return s->ct->is_meta ? 0 : add_command(s, err);
+	r = add_rights(s, err);
+	return r < 0 || s->ct->is_meta ? r : add_command(s, err);
 }

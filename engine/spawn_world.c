@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "engine/devices.h"
 #include "engine/hooks.h"
 #include "engine/inside.h"
 #include "engine/memory.h"
@@ -128,13 +129,19 @@ static void add_cgroupfs(struct spawn *s, const char *how)
 }
 
 /* What the kernel shows, and what is made anew with each start. */
-static void add_filesystems(struct spawn *s)
+static int add_filesystems(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
 	const char *cgroupfs = ct_cgroupfs(ct);
 
-	if (ct_has_root(ct))
+	if (ct_has_root(ct)) {
+		int r;
+
 		spawn_op(s, "dev");
+		r = devices_ops(ct, &s->ops, err);
+		if (r < 0)
+			return r;
+	}
 	if (ct_has_root(ct) && ct->val[PROP_virt_mode].u == VIRT_OS)
 		spawn_op(s, "no_console");
 	if (ct_has_root(ct) || s->userns == ct)
@@ -145,10 +152,7 @@ static void add_filesystems(struct spawn *s)
 		spawn_op_num(s, "run", (long)run_size(ct));
 	if (strcmp(cgroupfs, "none") != 0)
 		add_cgroupfs(s, cgroupfs);
-	if (ct_has_root(ct) && ct->val[PROP_enable_fuse].b) {
-		spawn_op1(s, "bind", "/dev/fuse");
-		spawn_op1(s, "/dev/fuse", "dev");
-	}
+	return 0;
 }
 
 /* A default must not hide what is bound by hand; what was asked for by name comes over it. */
@@ -183,7 +187,23 @@ static void add_porto(struct spawn *s)
 	spawn_op(s, prop_is_set(s->ct, PROP_enable_porto) ? "must" : "may");
 }
 
-static int add_mounts(struct spawn *s)
+static void add_binds(struct spawn *s)
+{
+	const struct strv *binds = &s->ct->val[PROP_bind].v;
+
+	for (size_t i = 0; i < binds->n; i++) {
+		autostrv struct strv words = {};
+
+		if (strv_split(binds->p[i], ' ', &words) < 0 || words.n < 2)
+			continue;
+		spawn_op(s, "bind");
+		spawn_op(s, words.p[0]);
+		spawn_op(s, words.p[1]);
+		spawn_op(s, words.n > 2 ? words.p[2] : "");
+	}
+}
+
+static int add_mounts(struct spawn *s, struct err *err)
 {
 	struct ct *ct = s->ct;
 	bool new_root = ct_has_root(ct) || ct->val[PROP_root_readonly].b;
@@ -195,26 +215,19 @@ static int add_mounts(struct spawn *s)
 	/* to be read-only, what is the parent's too has to be a mount of its own */
 	if (new_root)
 		spawn_op1(s, "root", ct_has_root(ct) ? ct->val[PROP_root].s : "/");
-	add_filesystems(s);
+	r = add_filesystems(s, err);
+	if (r < 0)
+		return r;
 	r = add_names(s, false);
 	add_porto(s);
-	for (size_t i = 0; i < ct->val[PROP_bind].v.n; i++) {
-		autostrv struct strv words = {};
-
-		if (strv_split(ct->val[PROP_bind].v.p[i], ' ', &words) < 0 || words.n < 2)
-			continue;
-		spawn_op(s, "bind");
-		spawn_op(s, words.p[0]);
-		spawn_op(s, words.p[1]);
-		spawn_op(s, words.n > 2 ? words.p[2] : "");
-	}
+	add_binds(s);
 	if (r == 0)
 		r = add_names(s, true);
 	if (ct->val[PROP_root_readonly].b)
 		spawn_op(s, "readonly");
 	if (new_root)
 		spawn_op(s, "pivot");
-	return r;
+	return r < 0 ? err_sys(err, -r, "container %s", ct->name) : 0;
 }
 
 int spawn_add_world(struct spawn *s, struct err *err)
@@ -231,7 +244,5 @@ int spawn_add_world(struct spawn *s, struct err *err)
 	if (s->names.hostname != NULL)
 		spawn_op1(s, "hostname", s->names.hostname);
 	r = add_cgroupns(s);
-	if (r == 0)
-		r = add_mounts(s);
-	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : 0;
+	return r < 0 ? err_sys(err, -r, "container %s", s->ct->name) : add_mounts(s, err);
 }

@@ -4,7 +4,9 @@
 
 #include "base/log.h"
 #include "engine/access.h"
+#include "engine/caps.h"
 #include "engine/cred.h"
+#include "engine/devices.h"
 #include "engine/eventlog.h"
 #include "engine/fsm.h"
 #include "engine/io.h"
@@ -38,6 +40,10 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 			r = err_set(err, ERR_Permission, "root, bind, etc_hosts and resolv_conf need a container owned by root");
 	if (r == 0)
 		r = net_check_start(ct, who, err);
+	if (r == 0)
+		r = caps_check_start(ct, err);
+	if (r == 0)
+		r = devices_check_start(ct, err);
 	if (r == 0)
 		r = vol_check_required(ct, &ct->val[PROP_volumes_required].v, err);
 	if (r == 0)

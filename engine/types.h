@@ -70,12 +70,16 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   opt_uint  a number or nothing: empty or negative unsets, shown as ""; u is the number + 1, 0 when unset
  *   cpu_policy normal high rt batch idle; nosmt and iso parse too, to be refused with a reason; u is enum cpu_policy
  *   net_class CS0 to CS7; u is the number
+ *   caps      `;` list of capabilities with or without CAP_, shown without, in order of number; [A;B] true if all are there. u is the mask
+ *   devices   "/dev/x access [/dev/path] [mode] [user] [group]; " or "preset name; " (5.2), access in the order rwm-?*; of entries of
+ *             one device the last counts; [/dev/x] (! for /) the rest of the entry, "" removes it. In v, without looking at the host
+ *   seccomp   "", none, default, a profile as engine/seccomp.h has it, or one in Docker's JSON form, which becomes such a one; s is its text
  *   cpu_set   a list, `node N`, `jail N` or both (8.2); all, inherit and nothing are ""; s is the normalised text
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
 	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
 	type_ratemap, type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
-extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class, type_access;
+extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class, type_access, type_caps, type_devices, type_seccomp;
 
 /* All of the above, NULL at the end: for tests, which walk it. */
 extern const struct prop_type *const types_all[];
@@ -101,6 +105,10 @@ struct cpu_set {
 };
 int cpu_set_parse(const char *text, struct cpu_set *ret); /* -EINVAL, -ERANGE, -ENOMEM */
 void cpu_set_format(const struct cpu_set *set, struct text *out);
+
+/* Names of capabilities -> a mask of 1 << number, and back (NULL: nobody knows it). -EINVAL, -ENOMEM */
+int caps_parse(const char *text, uint64_t *ret);
+const char *caps_name(unsigned cap);
 
 /* The parts of a type whose value is its text, in s. */
 void text_value_format(const union value *v, struct text *out);

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "engine/engine.h"
 #include "portofs/mount.h"
 #include "portofs/shm.h"
 #include "portofs/systemd.h"
@@ -72,13 +73,17 @@ static int session_begin(struct super *s, struct err *err)
 	if (s->h.notes < 0)
 		return err_sys(err, errno, "eventfd");
 	s->h.fuse = tree_mount(s->shm->mount, &s->shm->made_dir, err);
+	if (s->h.fuse >= 0)
+		engine_core_begin(s->conf);
 	return MIN(s->h.fuse, 0);
 }
 
 static void session_end(struct super *s)
 {
-	int r = tree_unmount(s->shm->mount, s->shm->made_dir);
+	int r;
 
+	engine_core_end(s->conf);
+	r = tree_unmount(s->shm->mount, s->shm->made_dir);
 	/* EINVAL: somebody else has unmounted it. */
 	if (r < 0 && r != -EINVAL)
 		log_warning("umount %s: %s", s->shm->mount, strerror(-r));

@@ -88,6 +88,8 @@ int op_exec(struct init *in, char **arg UNUSED)
 		(void)!write(in->sync_fd, "x", 1);
 	else
 		status_started(getpid());
+	if (rights_settle(in))
+		return -1;
 	execvpe(name, in->argv.at, environ);
 	/* Everybody may read the error, and a variable may be a secret. */
 	shown = in->unexpanded ? in->unexpanded : name;

@@ -56,8 +56,7 @@ static int mount_top(struct init *in, const char *name, const char *type, const 
 
 static const char *const no_options[] = { NULL };
 
-/* Lays source (relative to from, itself for "") over dir/name with more restrictions. 0, or -1 and errno. */
-static int cover(int from, const char *source, int dir, const char *name, uint64_t attr)
+int cover(int from, const char *source, int dir, const char *name, uint64_t attr)
 {
 	struct mount_attr set = { .attr_set = attr };
 	unsigned int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | (*source ? 0 : AT_EMPTY_PATH);

@@ -16,13 +16,15 @@
 
 struct init;
 
+struct filter;
+
 struct init_op {
 	const char *name;
 	int nargs;
 	int (*run)(struct init *in, char **arg);
 };
 
-#define INIT_ARGS_MAX 4
+#define INIT_ARGS_MAX 5
 
 /* A NULL-terminated vector that grows; the words belong to the mapped operations or live until exec. */
 struct words {
@@ -50,6 +52,9 @@ struct init {
 	bool new_root;            /* between `root` and `pivot` */
 	int root_fd;              /* what mounts are made below; -1: not opened yet */
 	struct words argv, env;
+	uint64_t ambient;         /* capabilities that the command keeps without being root */
+	bool keeps_caps;          /* until the command is executed */
+	struct filter *filters;   /* of system calls, last given first */
 	const char *unexpanded;   /* the command as it was given, when it names variables */
 	enum err_kind kind;       /* the failure */
 	int no;
@@ -104,12 +109,27 @@ int op_tasks(struct init *in, char **arg);
 int op_setns(struct init *in, char **arg);
 int op_hostname(struct init *in, char **arg);
 int op_ioprio(struct init *in, char **arg);
+int op_coredump_filter(struct init *in, char **arg);
+/* To write a file of our own directory in /proc with the host's rights; -1 and errno. */
+int self_open(const char *name);
 int op_oom_adj(struct init *in, char **arg);
 int op_umask(struct init *in, char **arg);
 int op_groups(struct init *in, char **arg);
 int op_gid(struct init *in, char **arg);
 int op_uid(struct init *in, char **arg);
 int op_cwd(struct init *in, char **arg);
+
+/* rights.c */
+int op_bound(struct init *in, char **arg);
+int op_ambient(struct init *in, char **arg);
+int op_seccomp(struct init *in, char **arg);
+int op_no_new_privs(struct init *in, char **arg);
+int op_keyring(struct init *in, char **arg);
+int op_loginuid(struct init *in, char **arg);
+/* Right before the command is executed: what only then may be in force. 0, or -1 with the failure recorded. */
+int rights_settle(struct init *in);
+/* Of the process that stays: none at all. A process of the container that may trace it gets nothing by that. */
+void rights_shed(const struct init *in);
 
 /* sched.c */
 int op_sched(struct init *in, char **arg);
@@ -173,5 +193,11 @@ int op_unshare(struct init *in, char **arg);
 
 /* What we make for the container's root is his: fd/name (fd itself for "") in a user namespace. -1: recorded. */
 int root_own(struct init *in, int fd, const char *name);
+
+/* filesystems.c: lays source (relative to from, itself for "") over dir/name with more restrictions. 0, or -1 and errno. */
+int cover(int from, const char *source, int dir, const char *name, uint64_t attr);
+
+/* device.c */
+int op_device(struct init *in, char **arg);
 
 #endif

@@ -43,9 +43,12 @@
  *                                 read-only and kcore, keys, timer_list masked
  * dev         -                   in a new root: tmpfs on /dev with null zero full random urandom tty (bind mounts from the old /dev or mknod),
  *                                 fd stdin stdout stderr links, ptmx link, /dev/pts (new instance, max 256), /dev/shm, /dev/hugepages, console as null
+ * device      source path numbers mode owner  after `dev`: a node at path (/dev/...) with numbers like "c 10:200", mode octal, owner
+ *                                 "uid:gid"; where nodes can't be made, source (of the old /dev) is bound there as it is
  * no_console  -                   takes away the /dev/console that `dev` made: a system would look for a terminal behind it
  * sys         -                   /sys read-only in a new root (bind of the old one if a mount of sysfs is refused)
- * run         bytes               tmpfs on /run (of a new root, else of ours), at most that large, with the directories that were there
+ * run         bytes               tmpfs on /run (of a new root, else of ours), at most that large, with the directories that were there;
+ *                                 nothing where a read-only root has none
  * cgroupfs    how list            the cgroup tree on /sys/fs/cgroup, how "ro" or "rw": v2 if there is one, or for systemd before 233, and
  *                                 where there is no v2, all hierarchies with only name=systemd and v2 writable. list: those
  *                                 in which the container has a cgroup of its own, as memory,systemd,v2
@@ -58,6 +61,12 @@
  *                                 are locked, "all" uts and ipc namespaces as well, "" none
  * unshare     -                   a mount namespace of the command's own
  * ioprio      class level         ioprio_set(2) of this process: what it forks has the same
+ * keyring     -                   a session keyring of its own, empty, for this process and all it forks; nothing where the kernel has no keys
+ * loginuid    -                   /proc/self/loginuid is unset, so that audit takes nobody's login for the container's; nothing where it can't be
+ * bound       mask                capabilities that are not in it (hexadecimal) leave the bounding set, and all the inheritable one
+ * seccomp     fd                  a filter of system calls (struct sock_filter, as they lie in the file), in force right before the command is
+ *                                 executed, several one after the other; the process that stays has one that leaves it nothing but to wait
+ * coredump_filter mask             /proc/self/coredump_filter
  * oom_adj     n                   /proc/self/oom_score_adj
  * rlimit      type soft hard how  setrlimit; numbers or "unlimited"; how "default": clamped to the hard limit when raising is refused;
  *                                 "explicit": refused is a failure with the reason
@@ -70,6 +79,8 @@
  * stream      n fd                dup2(fd, n), n 0..2; made the controlling terminal if n is 0 and it is a terminal and we lead a session
  * open        n path how          opens path as descriptor n; how "r", "a" (append, created 0666) ; runs after the credentials are set when
  *                                 placed after them
+ * ambient     mask                before uid: these capabilities the command has, whatever its uid
+ * no_new_privs -                  prctl(PR_SET_NO_NEW_PRIVS)
  * groups      list                setgroups(2), comma separated numbers, "" for none
  * gid         n                   setresgid
  * uid         n                   setresuid; capabilities go with it

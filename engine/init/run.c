@@ -52,7 +52,7 @@ int op_run(struct init *in, char **arg)
 		return -1;
 	autoclose int dir = mount_point(in, "run");
 	if (dir < 0)
-		return -1;
+		return in->no == EROFS ? 0 : -1;
 	autoclose int fs = mount_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (fs < 0)
 		return init_fail_sys(in, errno, "can't mount tmpfs");

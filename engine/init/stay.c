@@ -114,6 +114,7 @@ static _Noreturn void stay(struct init *in, pid_t command, int sync)
 	dup3(sync, SYNC_FD, O_CLOEXEC);
 	shed(in);
 	forget_host(in);
+	rights_shed(in);
 
 	/* Asking for no event but the hang-up: what the child writes must not wake us before it is through. */
 	struct pollfd hangup = { .fd = SYNC_FD };
@@ -187,6 +188,7 @@ void stay_alone(struct init *in)
 	close(INIT_OPS_FD);
 	shed(in);
 	forget_host(in);
+	rights_shed(in);
 	status_started(0);
 	close(INIT_STATUS_FD);
 	forget_program();

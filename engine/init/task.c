@@ -59,7 +59,7 @@ int op_ioprio(struct init *in, char **arg)
  * A file of our own directory in /proc, to be written with the host's rights. Whose /proc it is, and what is mounted over
  * its files, may be up to a container: only the file itself will do.
  */
-static int self_open(const char *name)
+int self_open(const char *name)
 {
 	char path[64], number[24];
 	struct statfs st;
@@ -79,14 +79,24 @@ static int self_open(const char *name)
 	return (int)syscall(SYS_openat2, proc, path, &how, sizeof(how));
 }
 
+static int write_own(struct init *in, const char *name, const char *text)
+{
+	size_t len = strlen(text);
+	autoclose int fd = self_open(name);
+
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len)
+		return init_fail_sys(in, errno, text);
+	return 0;
+}
+
 int op_oom_adj(struct init *in, char **arg)
 {
-	size_t len = strlen(arg[0]);
-	autoclose int fd = self_open("oom_score_adj");
+	return write_own(in, "oom_score_adj", arg[0]);
+}
 
-	if (fd < 0 || write(fd, arg[0], len) != (ssize_t)len)
-		return init_fail_sys(in, errno, arg[0]);
-	return 0;
+int op_coredump_filter(struct init *in, char **arg)
+{
+	return write_own(in, "coredump_filter", arg[0]);
 }
 
 int op_umask(struct init *in, char **arg)
