@@ -13,8 +13,8 @@
 
 #define RWM (CG_DEVICE_READ | CG_DEVICE_WRITE | CG_DEVICE_MKNOD)
 
-/* With enable_fuse, where the host has it. */
-#define FUSE_ENTRY "/dev/fuse rw"
+/* With enable_fuse, where the host has it: for everybody in its root, as on most hosts. */
+#define FUSE_ENTRY "/dev/fuse rwm /dev/fuse 0666"
 
 /* What everybody has: null zero full random urandom tty ptmx, and the terminals of devpts. */
 static const struct cg_device default_rules[] = {

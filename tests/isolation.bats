@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2034 # what is quoted is for the shell in the container
+# What isolates a container, together: systems, user namespaces, networks, capabilities, devices and /porto inside.
+
+load net
+load root
+
+setup_file() {
+	net_begin
+	ROOT=$TEST_DIR/root
+	root_make "$ROOT" ip ping init
+	export ROOT
+}
+
+teardown() {
+	servers_end
+	destroy_all && no_links
+}
+
+# The caller's network as seen by a process in NAME.
+net_of() {
+	readlink "/proc/$(prop "$1" root_pid)/ns/net"
+}
+
+@test "docker in a system, both with L3: the network inside is root's there, its limit is not" {
+	ct_start a virt_mode=os root="$ROOT" command='sleep 1000' net='L3 veth' ip='veth auto'
+	ct_start a/b virt_mode=docker user=1044 group=1044 net='L3 veth' ip='veth auto' net_limit=1M command='sleep 1000'
+	[ "$(net_of a)" != "$(net_of a/b)" ]
+	[ -n "$(prop a/b ip)" ] && [ "$(prop a/b ip)" != "$(prop a ip)" ]
+	sh_in a/b/c 'ping -c 1 -W 5 10.11.0.254 >/dev/null && echo answered; ip link set lo down && ip link set veth mtu 1300 && echo changed; ip addr' \
+		virt_mode=job
+	[[ $output == answered*changed*'mtu 1300'* ]] || fail "$output"
+	[ "$(prop a/b 'net_tx_bytes[veth]')" -gt 0 ]
+	kill_worker
+	prop_is a/b state running
+	[ "$(prop a/b 'net_tx_bytes[veth]')" -gt 0 ]
+	put a/b/net_limit 2M
+	in_host tc qdisc show | grep -q tbf
+	put a/b/state stop
+	prop_is a state running
+}
+
+@test "userns: net none unless it is set; inherited is the parent's, and nothing of that can be changed" {
+	local u=(userns=true user=1044 group=1044 root="$ROOT")
+	ct_new a "${u[@]}"
+	prop_is a net none
+	sh_in b 'ip link | wc -l; ip link set lo up && echo up' "${u[@]}"
+	[[ $output == 2*up* ]] || fail "$output"
+	sh_in b 'cat /proc/net/dev | grep -c eth0; ip link set eth0 down; ip route del default; echo done' "${u[@]}" net=inherited
+	[[ $output == 1*done* ]] || fail "$output"
+	[ -n "$(in_host ip route show default)" ]
+	in_host ip link show eth0 | grep -q 'state UP'
+	ct_start n net=none command='sleep 1000'
+	sh_in b 'ip link set lo down; ip link show lo' "${u[@]}" net='container n'
+	[[ $output == *LOOPBACK,UP* ]] || fail "$output"
+}
+
+@test "userns: all capabilities inside, less what a list inside takes away; none outside" {
+	local u=(userns=true user=1044 group=1044 root="$ROOT")
+	sh_in a 'grep CapEff /proc/self/status; mount -t tmpfs x /mnt && echo mounted' "${u[@]}"
+	[[ $output == *CapEff:*000001ff*mounted* || $output == *CapEff:*0000?1ff*mounted* ]] || fail "$output"
+	sh_in a 'grep CapBnd /proc/self/status; mount -t tmpfs x /mnt && echo mounted; chown 5 /tmp && echo chowned; true' "${u[@]}" capabilities=KILL
+	[[ $output == *0000000000000020* && $output != *mounted* && $output != *chowned* ]] || fail "$output"
+	sh_in a 'echo 1 >/proc/sys/kernel/sysrq; mknod /tmp/m b 1 1 && echo made; true' "${u[@]}"
+	[[ $output != *made* ]] || fail "$output"
+	# filters hold there too, for root inside and for others
+	ct_new p "${u[@]}" seccomp='errno:38 chroot'
+	sh_in p/a 'chroot / true' user=root
+	[[ $output == *'not implemented'* ]] || fail "$output"
+	sh_in p/b 'chroot / true' user=nobody
+	[[ $output == *'not implemented'* ]] || fail "$output"
+	ct_destroy p
+}
+
+@test "NET_ADMIN: with a network of one's own, not with another's" {
+	ct_new a net=none owner_user=games user=games
+	[[ ";$(prop a capabilities_allowed);" == *NET_ADMIN* ]]
+	ct_new b owner_user=games user=games
+	[[ $(prop b capabilities_allowed) != *NET_ADMIN* ]]
+	ct_start n net=none command='sleep 1000'
+	ct_new c net='container n' owner_user=games user=games
+	[[ $(prop c capabilities_allowed) != *NET_ADMIN* ]]
+}
+
+@test "a system: usual devices, those that are given, and /porto" {
+	ct_start a virt_mode=os root="$ROOT" command='sleep 1000' net='NAT' devices='/dev/fuse rw' enable_porto=isolate
+	sh_in a/x 'echo x >/dev/null && head -c 4 /dev/zero | wc -c; [ -c /dev/fuse ] && : <>/dev/fuse && echo fuse; [ -e /dev/console ] || echo none; mkdir /porto/kid && echo sleep 1000 >/porto/kid/command && echo start >/porto/kid/state && cat /porto/kid/state; ls /porto' isolate=false
+	[[ $output == *fuse*none*running*kid* ]] || fail "$output"
+	prop_is a/kid state running
+	[[ $(prop a/kid net) == inherited && $(net_of a/kid) = "$(net_of a)" ]]
+	# what it makes has no more than it has
+	sh_in a/x 'echo "/dev/kmsg rw" >/porto/kid/devices || cat /porto/.porto/error' isolate=false
+	[[ $output == *'has not got that'* ]] || fail "$output"
+}
+
+@test "enable_fuse: only below who has /dev/fuse" {
+	[ -c /dev/fuse ] || skip 'no /dev/fuse'
+	ct_start a virt_mode=os root="$ROOT" command='sleep 1000'
+	ct_new a/b enable_fuse=true user=1044 group=1044 root=/ command_argv=$'sh\t-c\t: <>/dev/fuse && echo opened'
+	want_error Permission put a/b/state start
+	error_says a/b 'has not got /dev/fuse'
+	put a/devices '/dev/fuse rw /dev/fuse 0666'
+	put a/b/state start && prop a/b wait >/dev/null
+	[ "$(prop a/b stdout)" = opened ] || fail "$(prop a/b stderr)"
+	sh_in c ': <>/dev/fuse && echo opened' enable_fuse=true user=1044 group=1044 root="$ROOT"
+	[ "$output" = opened ] || fail "$output"
+	sh_in c 'mknod /tmp/fuse c 10 229 && : <>/tmp/fuse && echo opened' root="$ROOT"
+	[[ $output != *opened* ]] || fail "$output"
+}
