@@ -308,20 +308,24 @@ static void happened(struct ct *ct)
 	ct->oom.when = clock_boot();
 	event_log(e, "oom", ct->name, "%llu", (unsigned long long)kills);
 	changed_below(ct);
-	for (struct ct *it = ct; it != NULL; it = it->parent)
-		changed(it, it == ct);
+	for (struct ct *it = ct->parent; it != NULL; it = it->parent)
+		changed(it, false);
 	rest(ct);
 	start_is_over(ct);
 	ct = ct_find(e, id);
-	if (ct == NULL || ct->destroying || !ct_is_alive(ct) || ct->op == OP_STOP || ct->op == OP_RESTART)
+	if (ct == NULL)
 		return;
-	if (ct->val[PROP_oom_is_fatal].b) {
+	if (ct->destroying || !ct_is_alive(ct) || ct->op == OP_STOP || ct->op == OP_RESTART) {
+		changed(ct, true);
+	} else if (ct->val[PROP_oom_is_fatal].b) {
 		for (struct ct *it = ct_next(ct, NULL); it != NULL; it = ct_next(ct, it))
 			start_is_over(it);
 		fsm_out_of_memory(ct, &cause);
-		return;
+		changed(ct, true); /* only now: what is kept as seen, the next worker does nothing about */
+	} else {
+		changed(ct, true);
+		tell(ct, &cause, "out of memory, a process was killed");
 	}
-	tell(ct, &cause, "out of memory, a process was killed");
 }
 
 static void look(void *arg)

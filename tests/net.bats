@@ -271,8 +271,9 @@ within() {
 @test "the limit of a slow container: 1 KB a second" {
 	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=1K command='sleep 1000'
 	serve in_world socat -u UDP-RECV:9 "CREATE:$TEST_DIR/received"
+	wait_for "in_world ss -Huln 'sport = :9' | grep -q ."
 	in_ct a timeout 10 socat -u -b 1000 /dev/zero,readbytes=200000 UDP:10.11.0.254:9 2>/dev/null || :
-	passed=$(stat -c %s "$TEST_DIR/received")
+	passed=$(stat -c %s "$TEST_DIR/received") || fail "it was not written"
 	[ "$passed" -gt 1000 ] && [ "$passed" -lt 30000 ] || fail "$passed bytes in 10 seconds"
 }
 
