@@ -542,7 +542,7 @@ memory_of() {
 	! wait $! || fail 'it says that all went well'
 	wait_for '[ "$(prop .layers/a state)" = empty ]'
 	error_says .layers/a 'porto-store has'
-	put .layers/a/import "$TEST_DIR/tree.tar"
+	put .layers/a/import "$TEST_DIR/tree.tar" || fail "$(prop .layers/a error)"
 	same "$TEST_DIR/tree" "$PLACE/porto_layers/a"
 }
 
