@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # `.images`: images imported, fetched, looked at and removed by files; volumes made of them.
-# Not in the guest, which is slow (`make check-vm` runs it there): it asks nothing of the kernel that layers.bats does not.
+# Not in the guest, which is slow (`make check-vm` runs it there): it asks nothing of the kernel that store.bats does not.
 # shellcheck disable=SC2016,SC2015,SC2154 # $registry; conditions of wait_for; A && B || C is meant so
 
 bats_require_minimum_version 1.5.0

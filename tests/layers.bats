@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Layers and storages through the daemon: directories that are made, filled, read out and removed.
+# Not in the guest, which is slow (`make check-vm` runs it there): it asks nothing of the kernel that store.bats and volumes.bats do not.
 # shellcheck disable=SC2012,SC2016,SC2030,SC2031 # names of ours; conditions of wait_for; a test is a process of its own
 
 bats_require_minimum_version 1.5.0

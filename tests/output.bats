@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Standard streams of the main process, and the facts of its end.
+# Not in the guest, which is slow (`make check-vm` runs it there): files that the daemon keeps.
 #
 # shellcheck disable=SC2016 # shells in containers, conditions of wait_for
 

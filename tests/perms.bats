@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Who may do what: members of the group, each with containers of their own, outsiders, root, clients inside containers.
+# Not in the guest, which is slow (`make check-vm` runs it there): who may do what is decided by the daemon.
 #
 # shellcheck disable=SC2016 # shells in containers, conditions of wait_for
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The commands of portoctl: what they print, what they leave with.
+# Not in the guest, which is slow (`make check-vm` runs it there): a shell on files.
 #
 # shellcheck disable=SC2016 # meant for shells in containers and for wait_for
 # shellcheck disable=SC2154 # run sets stderr

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Properties: what each is by default, takes, refuses, gives back; walked over the daemon's own table where that is possible.
+# Not in the guest, which is slow (`make check-vm` runs it there): a table of texts; what they set in the kernel is in the files about that.
 #
 # shellcheck disable=SC2016 # shells in containers, conditions of wait_for
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What is shown to those who may not see it: secrets, files of others.
+# Not in the guest, which is slow (`make check-vm` runs it there): what is kept from whom is decided by the daemon.
 
 bats_require_minimum_version 1.5.0
 load helpers

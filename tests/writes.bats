@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Requests that wait and their signals, values that come in pieces, and whose sentence `error` holds.
+# Not in the guest, which is slow (`make check-vm` runs it there): the same requests as everywhere.
 #
 # shellcheck disable=SC2016 # meant for shells in containers and for wait_for
 
