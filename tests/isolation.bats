@@ -107,3 +107,34 @@ net_of() {
 	sh_in c 'mknod /tmp/fuse c 10 229 && : <>/tmp/fuse && echo opened' root="$ROOT"
 	[[ $output != *opened* ]] || fail "$output"
 }
+
+# A command whose answer to COMMAND, asked from outside by two fifos, is that of a shell in NAME.
+served() {
+	local name=$1
+	shift
+	mkdir -p "$ROOT/ctl" && rm -f "$ROOT/ctl/$name".* && mkfifo -m 666 "$ROOT/ctl/$name.in" "$ROOT/ctl/$name.out" || return
+	ct_start "$name" "$@" command_argv=$'sh\t-c\twhile :; do read -r line </ctl/'"$name"$'.in; eval "$line" >/ctl/'"$name"$'.out 2>&1; done'
+}
+
+ask() {
+	timeout "$((10 * PORTO_SLOW))" sh -c 'echo "$2" >"$1.in"; cat "$1.out"' - "$ROOT/ctl/$1" "$2"
+}
+
+@test "/porto in a user namespace: root there is its user to porto; goes on over the daemon's end and start" {
+	served u userns=true user=1044 group=1044 root="$ROOT" enable_porto=isolate
+	ct_start u/kid command='sleep 1000' isolate=true
+	[ "$(readlink "/proc/$(prop u/kid root_pid)/ns/user")" = "$(readlink "/proc/$(prop u root_pid)/ns/user")" ]
+	output=$(ask u 'id -u; cat /porto/kid/state; ls /porto/u; mkdir /porto/made; echo stop >/porto/kid/state; echo end')
+	[[ $output == 0*running*end ]] || fail "$output"
+	[ ! -e "$PORTO_ROOT/u/made" ] && prop_is u/kid state running
+	kill_worker
+	[ "$(ask u 'cat /porto/kid/state')" = running ]
+	for _ in 1 2; do
+		daemon_stop
+		[[ $(ask u 'cat /porto/kid/state') == *'not connected'* ]]
+		daemon_up
+		wait_for '[ "$(ask u "cat /porto/kid/state")" = running ]' || fail "$(ask u 'cat /porto/kid/state; cat /proc/mounts')"
+	done
+	# the first one is locked there, those that came over it are not
+	[ "$(ask u 'grep -c " /porto " /proc/mounts')" -le 2 ]
+}

@@ -44,14 +44,18 @@ int op_porto(struct init *in, char **arg)
 	return at < 0 ? 0 : mount_tree(in, tree, arg[1], at);
 }
 
-/* Takes off what answers no more; was there anything? */
+/* Takes off what answers no more; was there anything? The first one stays in a user namespace, where it is locked: the new
+ * one is laid over it. */
 static bool take_off_dead(void)
 {
 	bool found = false;
 	struct statfs st;
 
-	for (int i = 0; i < STACK_MAX && statfs("/" PLACE, &st) && (errno == ENOTCONN || errno == ECONNABORTED); i++)
-		found |= !umount2("/" PLACE, MNT_DETACH | UMOUNT_NOFOLLOW);
+	for (int i = 0; i < STACK_MAX && statfs("/" PLACE, &st) && (errno == ENOTCONN || errno == ECONNABORTED); i++) {
+		found = true;
+		if (umount2("/" PLACE, MNT_DETACH | UMOUNT_NOFOLLOW))
+			break;
+	}
 	return found;
 }
 
