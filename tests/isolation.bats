@@ -138,3 +138,29 @@ ask() {
 	# the first one is locked there, those that came over it are not
 	[ "$(ask u 'grep -c " /porto " /proc/mounts')" -le 2 ]
 }
+
+@test "systemd with a network, devices and /porto; docker in it by portoctl, with a network of its own" {
+	local i kid
+	need_debian
+	cp -a "$DEBIAN" "$TEST_DIR/deb"
+	ct_start a virt_mode=os root="$TEST_DIR/deb" net='L3 veth' ip='veth auto' devices='/dev/fuse rw' enable_porto=isolate
+	for ((i = 0; i < 100 * PORTO_SLOW; i++)); do
+		in_ct a 'systemctl is-system-running'
+		[[ $output != running* ]] || break
+		sleep 0.3
+	done
+	[[ $output == running* ]] || { in_ct a 'systemctl --failed'; fail "$output"; }
+	in_ct a 'ip -o -4 addr show veth; : <>/dev/fuse && echo fuse; head -c 1 /dev/kmsg; ls /porto/absolute_name'
+	[[ $output == *inet*fuse* && $output == */porto/absolute_name* ]] || fail "$output"
+	run "$PORTOCTL" run a/b virt_mode=docker user=1044 group=1044 net='L3 veth' ip='veth auto' command='sleep 1000'
+	[ "$status" = 0 ] || fail "$output"
+	prop_is a/b state running
+	[ "$(prop a/b ip)" != "$(prop a ip)" ] && [ "$(net_of a/b)" != "$(net_of a)" ]
+	kid=$(prop a/b root_pid)
+	grep -q 'Uid:[[:space:]]*1044' "/proc/$kid/status"
+	run "$PORTOCTL" shell a/b "sh -c 'ip -o -4 addr show veth; unshare -m true && echo unshared; ls /porto'"
+	[[ $output == *inet*unshared* ]] || fail "$output"
+	put a/state stop
+	prop_is a state stopped
+	no_leaks
+}
