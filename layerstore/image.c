@@ -11,6 +11,8 @@
 #include "layerstore/vol.h"
 
 #define EXT4_BLOCK 4096u
+/* In that much one can be made, whatever else is asked for */
+#define EXT4_ROOM (1u << 20)
 /* One second */
 #define CLAIM_TRIES 50
 /* linux/ has no header with it */
@@ -70,6 +72,10 @@ int image_make(struct vol *v, int dirfd, const char *name, struct err *err)
 	r = file_size(fd, l->space_limit / EXT4_BLOCK * EXT4_BLOCK, l->space_guarantee, err);
 	if (r == 0)
 		r = make_fs(fd, l->inode_limit, err);
+	/* What mkfs says of it is half a sentence, and in other words for each size. */
+	if (r < 0 && err->kind == ERR_HelperError && l->space_limit < EXT4_ROOM)
+		r = err_set(err, ERR_InvalidValue, "space_limit: no file system fits in %llu bytes: 1M is enough",
+			    (unsigned long long)l->space_limit);
 	if (r < 0) {
 		unlinkat(dirfd, name, 0);
 		return r;
