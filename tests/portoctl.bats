@@ -266,6 +266,8 @@ teardown() {
 	err_is $'Cannot get exit_code: InvalidState:(*)\nCannot get nonsense: InvalidProperty:(*)'
 	ctl 7 set a memory_usage 1
 	err_is "Can't set property: InvalidValue:(memory_usage: read-only)"
+	ctl 1 get a memory_usage 'io_read[nosuchdisk]' # what is told of a read is not what was told of the write before
+	err_is $'Cannot get memory_usage: InvalidState:(memory_usage: *)\nCannot get io_read\\[nosuchdisk\\]: InvalidState:(io_read: *)'
 	ctl 1 get nope state
 	err_is 'Cannot get state: ContainerDoesNotExist:(*)'
 	ctl 0 get a env
