@@ -435,6 +435,9 @@ sent_all() {
 	done
 	ct_run b net='L3 veth' ip='veth 10.11.0.9' command=true
 	prop_is b state dead
+	wait_for '! prop b net_bytes 2>/dev/null'
+	want_errno ENODATA prop b net_bytes
+	want_error InvalidState prop b 'net_tx_bytes[Uplink]'
 	ct_start c net='L3 veth' ip='veth 10.11.0.7' command='sleep 0.3' respawn=true respawn_delay=0.05s
 	sleep 2
 	[ "$(prop c respawn_count)" -gt 1 ]
