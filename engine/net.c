@@ -268,7 +268,7 @@ static int configure(const struct config *conf, char tag[33], struct netctl_conf
 
 	make_tag(conf->daemon_cgroup_root, tag);
 	*c = (struct netctl_config){
-		.tag = tag, .nat_count = conf->network_nat_count, .l3_mtu = conf->network_l3_default_mtu,
+		.tag = tag, .nat_count = conf->network_nat_count, .l3_mtu = strtoul(conf->network_l3_default_mtu, NULL, 10),
 		.set_sysctls = conf->network_set_sysctls, .enable_ip = conf->network_enable_ip,
 		.autoconf_timeout = conf->network_autoconf_timeout,
 	};
