@@ -337,18 +337,30 @@ void net_forget(const struct config *conf)
 	netctl_close(ctl);
 }
 
+/* Does a thread work, or is one about to, with what net_close frees? */
+static bool in_use(const struct net *n)
+{
+	if (n->sweeping || n->repairing)
+		return true;
+	for (struct ct *ct = n->e->root; ct != NULL; ct = ct_next(n->e->root, ct))
+		if (ct->net_job != NULL)
+			return true;
+	return false;
+}
+
 void net_close(struct engine *e)
 {
-	struct net *n = e->net;
+	struct net *n = TAKE_PTR(e->net);
 
 	if (n == NULL)
 		return;
 	loop_cancel(e->loop, &n->sweep);
 	loop_cancel(e->loop, &n->repair);
 	net_snapshot_free(n->snapshot);
-	if (!n->sweeping && !n->repairing) /* a thread that still uses it ends with the process */
-		netctl_close(n->ctl);
-	free(TAKE_PTR(e->net));
+	if (in_use(n)) /* all of it: the thread ends with the process */
+		return;
+	netctl_close(n->ctl);
+	free(n);
 }
 
 /* ---- after a restart ---- */
