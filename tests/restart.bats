@@ -30,10 +30,10 @@ teardown() {
 	local d=$BATS_TEST_TMPDIR
 	mkdir "$d/mnt" "$d/state" "$d/work"
 	for _ in 1 2 3; do # not taken for one that runs already while it ends
-		run -1 --separate-stderr "$PORTOD" --config "$d/none" --set "daemon.mount=$d/mnt" --set "daemon.state_dir=$d/state" \
+		run -1 "$PORTOD" --config "$d/none" --set "daemon.mount=$d/mnt" --set "daemon.state_dir=$d/state" \
 			--set "daemon.cgroup_root=$TEST_CGROUP-other" --set "container.work_dir=$d/work" --set "volumes.default_place=$d/place" \
 			--set daemon.log_file="$d/log" --set daemon.init_path=/nonexistent start 3>&- 4>&-
-		[[ -z $output && $stderr == 'portod: cannot start: '*porto-init* ]] || fail "$output $stderr"
+		[[ $output == 'portod: cannot start: '*porto-init* ]] || fail "$output"
 		wait_for '! grep -qs " $BATS_TEST_TMPDIR/mnt " /proc/self/mounts'
 	done
 }
