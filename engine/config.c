@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "engine/types.h"
+#include "engine/config_types.h"
 
 #define BLANKS " \t\r\n"
 #define CONF_SUFFIX ".conf"

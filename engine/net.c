@@ -275,7 +275,7 @@ static int configure(const struct config *conf, char tag[33], struct netctl_conf
 
 	make_tag(conf->daemon_cgroup_root, tag);
 	*c = (struct netctl_config){
-		.tag = tag, .nat_count = conf->network_nat_count, .l3_mtu = conf->network_l3_default_mtu,
+		.tag = tag, .nat_count = conf->network_nat_count, .l3_mtu = strtoul(conf->network_l3_default_mtu, NULL, 10),
 		.set_sysctls = conf->network_set_sysctls, .enable_ip = conf->network_enable_ip,
 		.autoconf_timeout = conf->network_autoconf_timeout,
 	};
@@ -344,18 +344,30 @@ void net_forget(const struct config *conf)
 	netctl_close(ctl);
 }
 
+/* Does a thread work, or is one about to, with what net_close frees? */
+static bool in_use(const struct net *n)
+{
+	if (n->sweeping || n->repairing)
+		return true;
+	for (struct ct *ct = n->e->root; ct != NULL; ct = ct_next(n->e->root, ct))
+		if (ct->net_job != NULL)
+			return true;
+	return false;
+}
+
 void net_close(struct engine *e)
 {
-	struct net *n = e->net;
+	struct net *n = TAKE_PTR(e->net);
 
 	if (n == NULL)
 		return;
 	loop_cancel(e->loop, &n->sweep);
 	loop_cancel(e->loop, &n->repair);
 	net_snapshot_free(n->snapshot);
-	if (!n->sweeping && !n->repairing) /* a thread that still uses it ends with the process */
-		netctl_close(n->ctl);
-	free(TAKE_PTR(e->net));
+	if (in_use(n)) /* all of it: the thread ends with the process */
+		return;
+	netctl_close(n->ctl);
+	free(n);
 }
 
 /* ---- after a restart ---- */

@@ -41,6 +41,9 @@ int net_ns_of(const struct ct *ct);
 /* Rights and rules that can only be looked at when it starts. */
 int net_check_start(struct ct *ct, const struct engine_cred *who, struct err *err);
 
+/* Lines about what is set and can have no effect. */
+void net_taint(const struct ct *ct, struct text *out);
+
 /* A descriptor of the namespace that `container` or `netns` name; the caller's to close. */
 int net_join_fd(struct ct *ct, struct err *err);
 

@@ -336,6 +336,39 @@ int net_check_start(struct ct *ct, const struct engine_cred *who, struct err *er
 	return r;
 }
 
+/* What names devices that net does not make is kept for another net, and may be a slip. */
+static void device_taint(const struct ct *ct, int prop, const struct net_spec *spec, struct text *out)
+{
+	const struct strv *v = &ct->val[prop].v;
+
+	for (size_t i = 0; i < v->n; i++) {
+		const char *dev = v->p[i] + strspn(v->p[i], " \t");
+		size_t len = strcspn(dev, " \t"), k = 0;
+
+		while (k < spec->n && !(strncmp(spec->devs[k].name, dev, len) == 0 && spec->devs[k].name[len] == '\0'))
+			k++;
+		if (k == spec->n)
+			text_addf(out, "%s%s: without effect: net makes no device %.*s", out->len > 0 ? "\n" : "", props[prop].name,
+				  (int)len, dev);
+	}
+}
+
+void net_taint(const struct ct *ct, struct text *out)
+{
+	autotext struct text text = {};
+	struct net_spec spec = {};
+	struct err err = {};
+
+	if (ct->val[PROP_ip].v.n == 0 && ct->val[PROP_default_gw].v.n == 0)
+		return;
+	net_text(ct, &text);
+	if (net_spec_parse(text_str(&text), &spec, &err) == 0) {
+		device_taint(ct, PROP_ip, &spec, out);
+		device_taint(ct, PROP_default_gw, &spec, out);
+	}
+	net_spec_done(&spec);
+}
+
 /* ---- limits ---- */
 
 int check_net_rates(struct change *c)
@@ -455,15 +488,35 @@ void net_limits_restore(struct engine *e)
 
 /* ---- what holds ---- */
 
+/* Whose limits hold: those of whose network it is, also if that was joined by name; its own on the host's. */
+static struct ct *limited_by(struct ct *ct)
+{
+	struct ct *owner = ct;
+
+	for (int i = 0; owner != NULL && i <= CT_LEVEL_MAX; i++) {
+		autotext struct text text = {};
+		struct net_spec spec = {};
+		struct err err = {};
+
+		owner = net_owner(owner);
+		if (owner == NULL || net_mode_of(owner) == NET_OWN)
+			break;
+		list_text(&owner->val[PROP_net], &text);
+		if (net_spec_parse(text_str(&text), &spec, &err) < 0 || spec.mode != NET_CONTAINER ||
+		    find_target(owner, spec.target, NULL, &owner, &err) < 0)
+			owner = NULL;
+		net_spec_done(&spec);
+	}
+	return owner != NULL && net_mode_of(owner) == NET_OWN ? owner : ct;
+}
+
 static int bound(struct ct *ct, int prop, const char *key, struct text *out, struct err *err)
 {
 	const char *name = prop == PROP_net_limit ? "net_limit_bound" : "net_rx_limit_bound";
-	struct ct *owner = net_owner(ct);
+	struct ct *owner = limited_by(ct);
 	const struct prop_type *t = &type_ratemap;
 	int r;
 
-	if (owner == NULL || net_mode_of(owner) != NET_OWN)
-		owner = ct;
 	if (key == NULL) {
 		t->format(&owner->val[prop], out);
 		return 0;

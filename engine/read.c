@@ -10,6 +10,7 @@
 #include "engine/env.h"
 #include "engine/hooks.h"
 #include "engine/io.h"
+#include "engine/net.h"
 #include "engine/output.h"
 #include "engine/run.h"
 
@@ -381,6 +382,7 @@ int read_taint(struct ct *ct, const char *key, struct text *out, struct err *err
 	else if (ct->task_uid == 0 && !ct_has_root(ct))
 		text_addf(out, "%sruns as root on the host's filesystem", out->len > 0 ? "\n" : "");
 	io_taint(ct, out);
+	net_taint(ct, out);
 	return 0;
 }
 

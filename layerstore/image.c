@@ -14,6 +14,8 @@
 #define EXT4_BLOCK 4096u
 /* On images made here. xattr(7): nobody without CAP_SYS_ADMIN on the host sees or sets one of these. */
 #define IMAGE_MARK "trusted.porto.image"
+/* In that much one can be made, whatever else is asked for */
+#define EXT4_ROOM (1u << 20)
 /* One second */
 #define CLAIM_TRIES 50
 /* linux/ has no header with it */
@@ -73,6 +75,10 @@ int image_make(struct vol *v, int dirfd, const char *name, struct err *err)
 	r = file_size(fd, l->space_limit / EXT4_BLOCK * EXT4_BLOCK, l->space_guarantee, err);
 	if (r == 0)
 		r = make_fs(fd, l->inode_limit, err);
+	/* What mkfs says of it is half a sentence, and in other words for each size. */
+	if (r < 0 && err->kind == ERR_HelperError && l->space_limit < EXT4_ROOM)
+		r = err_set(err, ERR_InvalidValue, "space_limit: no file system fits in %llu bytes: 1M is enough",
+			    (unsigned long long)l->space_limit);
 	if (r == 0 && fsetxattr(fd, IMAGE_MARK, "1", 1, 0) < 0 && errno != ENOTSUP)
 		r = err_sys(err, errno, "%s/%s: " IMAGE_MARK, v->made->storage, name);
 	if (r < 0) {

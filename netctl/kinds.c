@@ -119,6 +119,12 @@ static int word_parse(const struct net_kind *kind, char what, const char *word, 
 
 /* ---- all of them ---- */
 
+static int unexpected(const struct net_kind *kind, const char *word, struct err *err)
+{
+	return err_set(err, ERR_InvalidValue, "net: '%s': expected %s%s", word, kind->usage,
+		       strlen(word) >= IFNAMSIZ ? ", where names have at most 15 characters" : "");
+}
+
 int kind_parse(const struct net_kind *kind, const struct strv *words, struct net_dev *ret, struct err *err)
 {
 	const char *option = kind->options;
@@ -130,16 +136,16 @@ int kind_parse(const struct net_kind *kind, const struct strv *words, struct net
 		snprintf(dev.name, sizeof(dev.name), "%s", kind->name);
 	for (const char *a = kind->args; *a; a++, i++) {
 		if (i >= words->n)
-			return err_set(err, ERR_InvalidValue, "net: '%s': expected %s", words->p[0], kind->usage);
+			return unexpected(kind, words->p[0], err);
 		if (word_parse(kind, *a, words->p[i], &dev) < 0)
-			return err_set(err, ERR_InvalidValue, "net: '%s': expected %s", words->p[i], kind->usage);
+			return unexpected(kind, words->p[i], err);
 	}
 	for (; i < words->n; i++) {
 		/* Most may be left out; but a word that stands where a name does is one, or wrong. */
 		while (*option && (r = word_parse(kind, *option, words->p[i], &dev)) < 0 && *option != 'N')
 			option++;
 		if (!*option || r < 0)
-			return err_set(err, ERR_InvalidValue, "net: '%s': expected %s", words->p[i], kind->usage);
+			return unexpected(kind, words->p[i], err);
 		option++;
 	}
 	*ret = dev;

@@ -220,7 +220,8 @@ static int parse_option(struct parse *p, const char *text, struct err *err)
 		return opt->fn(p, &words, err);
 	}
 	if (!kind)
-		return err_set(err, ERR_InvalidValue, "net: '%s': unknown word", words.p[0]);
+		return err_set(err, ERR_InvalidValue, "net: '%s': unknown word: expected inherited, none, L3, NAT, veth, macvlan, container or another of porto(7), NETWORKS",
+			       words.p[0]);
 	r = kind_parse(kind, &words, &dev, err);
 	if (r < 0)
 		return r;

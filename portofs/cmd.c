@@ -125,8 +125,10 @@ static int cmd_start(struct invocation *inv)
 
 	if (is_running_already(inv->conf))
 		return EXIT_SUCCESS;
-	/* Somebody else's start may have come first. */
-	if (start(inv, answer, sizeof(answer)) == 0 || is_running_already(inv->conf))
+	if (start(inv, answer, sizeof(answer)) == 0)
+		return EXIT_SUCCESS;
+	/* Somebody else's start may have come first; else who holds the lock now is our own, which ends. */
+	if (strncmp(answer, TAKEOVER_HELD, strlen(TAKEOVER_HELD)) == 0 && is_running_already(inv->conf))
 		return EXIT_SUCCESS;
 	fprintf(stderr, "portod: cannot start: %s\n", answer);
 	return EXIT_FAILURE;

@@ -132,9 +132,10 @@ static int open_node(fuse_req_t req, const struct node *n, struct fuse_file_info
 
 	if (!engine_exists(fs->engine, &n->at))
 		return -ENOENT;
-	r = check_access(n, fi->flags);
+	/* first who knows the reason: what can't be written says so with a sentence */
+	r = engine_open(fs->engine, &who, &n->at, is_writer(fi->flags), &as, err);
 	if (r == 0)
-		r = engine_open(fs->engine, &who, &n->at, is_writer(fi->flags), &as, err);
+		r = check_access(n, fi->flags);
 	if (r == 0 && is_stream_reader(n, fi->flags))
 		r = open_stream(fs, fuse_req_ctx(req)->pid, n, fi);
 	else if (r == 0)

@@ -62,7 +62,7 @@ int takeover_lock(const struct config *conf, struct err *err)
 			usleep(LOCK_USEC);
 	}
 	if (r < 0)
-		return err_set(err, ERR_Busy, "portod is running already with %s", dir);
+		return err_set(err, ERR_Busy, TAKEOVER_HELD "%s", dir);
 	r = write_own_pid(fd);
 	if (r < 0)
 		return err_sys(err, -r, "%s/" PID_FILE, dir);

@@ -18,6 +18,9 @@ struct pid_info {
 	uint64_t start, since;
 };
 
+/* How the sentence of takeover_lock begins when another supervisor has it. */
+#define TAKEOVER_HELD "portod is running already with "
+
 /* Makes the state directory and takes the lock; its descriptor. Busy when somebody has it. */
 int takeover_lock(const struct config *conf, struct err *err);
 

@@ -267,7 +267,7 @@ inside() {
 	put a/isolate true
 	put a/sysctl 'kernel.msgmax: many'
 	want_error InvalidValue put a/state start
-	error_says a 'kernel/msgmax: many'
+	error_says a 'kernel/msgmax: the kernel does not take many'
 	want_errno EINVAL put a/sysctl 'no colon'
 }
 

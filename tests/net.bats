@@ -21,6 +21,23 @@ teardown() {
 	prop_is a net 'L3 veth'
 }
 
+@test "net: an unknown word is told the known ones, a name that is too long how long it may be" {
+	ct_new a
+	want_error InvalidValue put a/net nat
+	error_says a 'expected inherited, none, L3, NAT'
+	want_error InvalidValue put a/net 'tap a-name-of-sixteen'
+	error_says a 'at most 15 characters'
+}
+
+@test "taint: ip and default_gw of a device that net does not make" {
+	ct_new a net='L3 veth' ip='eth0 auto' default_gw='veth 10.11.0.1'
+	[[ $(prop a taint) == *'ip: without effect: net makes no device eth0'* && $(prop a taint) != *default_gw* ]]
+	put a/ip 'veth auto'
+	[[ $(prop a taint) != *'without effect'* ]]
+	put a/net inherited
+	[[ $(prop a taint) == *'ip: without effect: net makes no device veth'*'default_gw: '* ]]
+}
+
 @test "net of one that runs can't be changed" {
 	ct_start a command='sleep 1000' net=none
 	want_error InvalidState put a/net inherited
@@ -91,6 +108,11 @@ teardown() {
 	ct_start a net='L3 veth' ip='veth 10.11.0.10' command='sleep 1000'
 	ct_start q net='container a' command='sleep 1000'
 	in_ct q ip -o addr show dev veth | grep -q '10[.]11[.]0[.]10/32'
+	put a/net_limit 5M
+	ct_start q/c net='container a' command='sleep 1000'
+	prop_is q net_limit_bound 'default: 5242880'
+	prop_is q/c net_limit_bound 'default: 5242880'
+	prop_is q 'net_limit_bound[default]' 5242880
 	want_error ContainerDoesNotExist ct_start r net='container nobody' command='sleep 1000'
 	ct_new s
 	want_error InvalidState ct_start t net='container s' command='sleep 1000' || ct_destroy t
@@ -414,6 +436,9 @@ sent_all() {
 	done
 	ct_run b net='L3 veth' ip='veth 10.11.0.9' command=true
 	prop_is b state dead
+	wait_for '! prop b net_bytes 2>/dev/null'
+	want_errno ENODATA prop b net_bytes
+	want_error InvalidState prop b 'net_tx_bytes[Uplink]'
 	ct_start c net='L3 veth' ip='veth 10.11.0.7' command='sleep 0.3' respawn=true respawn_delay=0.05s
 	sleep 2
 	[ "$(prop c respawn_count)" -gt 1 ]

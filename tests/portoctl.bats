@@ -26,6 +26,13 @@ teardown() {
 	[[ $output == Usage:* ]]
 }
 
+@test "--help: nothing is said of who stops reading, with SIGPIPE ignored or not" {
+	run -0 --separate-stderr bash -c 'trap "" PIPE; "$PORTOCTL" --help | true; "$PORTOCTL" help set | true; exit "${PIPESTATUS[0]}"'
+	err_is ''
+	run -0 --separate-stderr bash -c '"$PORTOCTL" --help | head -n 1'
+	err_is ''
+}
+
 @test "--version: client and server" {
 	ctl 0 --version
 	local line=$output
@@ -108,6 +115,8 @@ teardown() {
 
 @test "no daemon: says so and how to start it, exit 1; help still helps" {
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 list
+	err_is "portod is not running at $BATS_TEST_TMPDIR; start it with: portod start"
+	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 run a -W
 	err_is "portod is not running at $BATS_TEST_TMPDIR; start it with: portod start"
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 --version
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 0 --help
@@ -256,6 +265,10 @@ teardown() {
 	ctl 1 get a exit_code state nonsense
 	out_is 'state = stopped'
 	err_is $'Cannot get exit_code: InvalidState:(*)\nCannot get nonsense: InvalidProperty:(*)'
+	ctl 7 set a memory_usage 1
+	err_is "Can't set property: InvalidValue:(memory_usage: read-only)"
+	ctl 1 get a memory_usage 'io_read[nosuchdisk]' # what is told of a read is not what was told of the write before
+	err_is $'Cannot get memory_usage: InvalidState:(memory_usage: *)\nCannot get io_read\\[nosuchdisk\\]: InvalidState:(io_read: *)'
 	ctl 1 get nope state
 	err_is 'Cannot get state: ContainerDoesNotExist:(*)'
 	ctl 0 get a env
@@ -283,6 +296,7 @@ teardown() {
 	[[ $'\n'$output == *$'\ncommand = '* && $output != *'absolute_name = '* ]]
 	ctl 0 get /
 	[[ $output =~ $'\n'time\ =\ ([0-9]+d\ )?[\ 0-9]+:[0-9:]+$'\n' ]]
+	[[ $output == *$'\nnet_bytes = '* && $output != *$'\nnet_snmp'* && $output != *$'\nnet_netstat'* ]]
 }
 
 @test "pget and dget: raw values, one a line; -k with names; the kind of the first error" {

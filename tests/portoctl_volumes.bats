@@ -128,6 +128,26 @@ cell() {
 	volumes_are
 }
 
+@test "vunlink: of two at once one does it, and the other finds no volume" {
+	local volume first second
+	for _ in 1 2 3 4 5; do
+		ctl 0 vcreate -A backend=plain
+		volume=$output first=0 second=0
+		"$PORTOCTL" vunlink "$volume" 2>"$BATS_TEST_TMPDIR/first" &
+		"$PORTOCTL" vunlink "$volume" 2>"$BATS_TEST_TMPDIR/second" || second=$?
+		wait "$!" || first=$?
+		[[ "$first $second" == @(0 13|13 0) ]] || fail "$first: $(<"$BATS_TEST_TMPDIR/first") $second: $(<"$BATS_TEST_TMPDIR/second")"
+	done
+	volumes_are
+}
+
+@test "vcreate: a limit in which nothing fits is refused with a sentence of ours" {
+	ctl 7 vcreate -A backend=loop space_limit=1K
+	err_is "Can't create volume: InvalidValue:(space_limit: no file system fits in 1024 bytes: 1M is enough)"
+	ctl 0 vcreate -A backend=loop space_limit=1M
+	ctl 0 vunlink "$output"
+}
+
 @test "vlist: a table, inodes, paths; by path and by mask" {
 	mkdir one two
 	ctl 0 vlist

@@ -26,6 +26,18 @@ teardown() {
 	destroy_all
 }
 
+@test "start: what keeps it from serving is said, and is a failure" {
+	local d=$BATS_TEST_TMPDIR
+	mkdir "$d/mnt" "$d/state" "$d/work"
+	for _ in 1 2 3; do # not taken for one that runs already while it ends
+		run -1 "$PORTOD" --config "$d/none" --set "daemon.mount=$d/mnt" --set "daemon.state_dir=$d/state" \
+			--set "daemon.cgroup_root=$TEST_CGROUP-other" --set "container.work_dir=$d/work" --set "volumes.default_place=$d/place" \
+			--set daemon.log_file="$d/log" --set daemon.init_path=/nonexistent start 3>&- 4>&-
+		[[ $output == 'portod: cannot start: '*porto-init* ]] || fail "$output"
+		wait_for '! grep -qs " $BATS_TEST_TMPDIR/mnt " /proc/self/mounts'
+	done
+}
+
 # Containers whose facts must survive, and clients that must not notice.
 scene() {
 	ct_start run command='sleep 1000' labels='TEST.a: b' memory_limit=64M

@@ -264,6 +264,6 @@ int op_sysctl(struct init *in, char **arg)
 	if (file < 0)
 		return init_fail_path(in, errno, "", arg[0]);
 	if (write(file, arg[1], strlen(arg[1])) < 0)
-		return init_fail(in, ERR_InvalidValue, errno, arg[0], ": ", arg[1], NULL);
+		return init_fail(in, ERR_InvalidValue, errno, arg[0], ": the kernel does not take ", arg[1], NULL);
 	return 0;
 }

@@ -61,7 +61,7 @@ make_item() {
 }
 
 why_item() {
-	if ! [ -d "$item" ]; then
+	if ! [ -d "$item" ] || ! take_line "$item/place"; then
 		no_item
 	elif ! [ -e "$item/$1" ]; then
 		kind_error '9 NotSupported' "this portod has no $1 of a $kind"
@@ -293,12 +293,14 @@ item_rows() {
 		}'
 }
 
-# Removes what was not used for $1 days; $2 is said before each name, if it is to be said.
+# Removes what was not used for $1 days; $2 is said before each name, if it is to be said. By name; what
+# is in use stays, and is told; as in Porto the status is that of the last one.
 flush_items() {
 	is_number "$1" || die "Bad number of days: $1"
-	rows=$(item_rows | awk -F'\t' -v seconds=$(($1 * 86400)) '$3 == "ready" && $6 >= seconds { print $1 }')
+	rows=$(item_rows | awk -F'\t' -v seconds=$(($1 * 86400)) '$3 == "ready" && $6 >= seconds { print $1 }' | LC_ALL=C sort)
 	for word in $rows; do
 		[ -z "$2" ] || printf '%s\n' "${2#=}$word"
+		status=0
 		remove_items "$word"
 	done
 }

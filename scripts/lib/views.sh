@@ -81,7 +81,7 @@ show_all() {
 		}
 		END {
 			for (property in text)
-				if (text[property] != "") names[++n] = property
+				if (text[property] != "" && property !~ /^net_(netstat|snmp6?)$/) names[++n] = property
 			for (i = 2; i <= n; i++) {
 				name = names[i]
 				for (j = i - 1; j > 0 && names[j] > name; j--) names[j + 1] = names[j]

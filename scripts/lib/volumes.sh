@@ -60,7 +60,8 @@ look_for_volume() {
 
 # Why the last request to the volume was refused.
 why_volume() {
-	if ! [ -d "$vol" ]; then
+	# It may go between two looks: what it still says of itself counts.
+	if ! [ -d "$vol" ] || { [ "$vol" != "$volumes" ] && ! take_line "$vol/id"; }; then
 		error_number=13 error_text="VolumeNotFound:(volume ${path:-$vol} is gone)"
 	elif ! [ -e "$vol/$1" ]; then
 		error_number=9 error_text="NotSupported:(this portod has no $1 of a volume)"
