@@ -156,9 +156,9 @@ void net_count(struct ct *ct)
 
 void net_uncount(struct ct *ct)
 {
-	if (!ct->net_counted)
+	if (!ct->net_counted && !ct->net_classed)
 		return;
-	ct->net_counted = false;
+	ct->net_counted = ct->net_classed = false;
 	net_cgroup_del(ct->e->net->ctl, ct->id, ct->net_heir);
 }
 

@@ -372,7 +372,7 @@ static uint32_t class_above(const struct ct *ct)
 	return 0;
 }
 
-/* Those below hang under it now, or do not any more. */
+/* Those below hang under it now, or do not any more: with rates of their own or without. */
 static int classes_below(struct ct *top, struct netctl *ctl, struct err *err)
 {
 	int r = 0;
@@ -380,7 +380,7 @@ static int classes_below(struct ct *top, struct netctl *ctl, struct err *err)
 	for (struct ct *it = ct_next(top, NULL); r == 0 && it != NULL; it = ct_next(top, it)) {
 		struct net_limits_kept k;
 
-		if (!it->net_classed)
+		if (!it->has_cg || net_owner(it) != NULL)
 			continue;
 		r = net_limits_of(it, -1, NULL, &k) < 0 ? err_sys(err, ENOMEM, "net_limit") :
 			net_class_apply(ctl, it->id, class_above(it), &k.limits, err);

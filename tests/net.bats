@@ -289,6 +289,42 @@ within() {
 	want_error InvalidValue put a/net_rx_limit 1M
 }
 
+@test "net_limit on the host's network holds for those below that were there before" {
+	ct_start p
+	ct_start p/a command='sh -c "sleep 1; exec iperf3 -c 10.11.0.254 -t 3 -J"'
+	ct_start p/a/b command='sleep 1000'
+	server in_world
+	put p/net_limit 2M
+	class=$(prop p 'net_class_id[CS0]')
+	[ "$class" != 1:0 ]
+	prop_is p/a/b 'net_class_id[CS0]' "$class"
+	prop p/a wait >/dev/null
+	within "$(prop p/a stdout | jq -r '.end.sum_received.bits_per_second / 8 * 1514 / 1448 | floor')" 2097152 10
+	kill_worker
+	put p/net_limit 0
+	prop_is p/a/b 'net_class_id[CS0]' 1:0
+	put p/net_limit 3M
+	prop_is p/a/b 'net_class_id[CS0]' "$(prop p 'net_class_id[CS0]')"
+}
+
+@test "net_limit on the host's network: more of them inside one another than the kernel has levels for is refused" {
+	name=d
+	ct_start d
+	for _ in 1 2 3 4 5 6; do
+		name=$name/d
+		ct_start "$name" net_limit=5M
+	done
+	ct_new "$name/d" net_limit=1M
+	! put "$name/d/state" start || fail 'it started, and has no limit'
+	error_says "$name/d" 'room for 6'
+	put "$name/d/net_limit" 0
+	ct_start "$name/d"
+	want_error NotSupported put "$name/d/net_limit" 1M
+	want_error NotSupported put d/net_limit 9M
+	prop_is "$name/d" 'net_class_id[CS0]' "$(prop "$name" 'net_class_id[CS0]')"
+	prop_is d net_limit ''
+}
+
 @test "two containers with guarantees of 3:1 share a full link so" {
 	ct_new a net_guarantee=3M net_limit='default: 4M' command='iperf3 -c 10.11.0.254 -p 5201 -t 6 -J'
 	ct_new b net_guarantee=1M net_limit='default: 4M' command='iperf3 -c 10.11.0.254 -p 5202 -t 6 -J'
