@@ -106,12 +106,17 @@ static struct found *find_link(struct adoption *a, const struct net_owner *o, co
 	return NULL;
 }
 
-static int hold_all(struct up *u, const struct up_dev *d)
+static void hold_all(struct up *u, const struct up_dev *d)
 {
-	for (size_t i = 0; i < u->ip.n; i++)
-		if (strcmp(u->ip.p[i].dev, d->dev->name) == 0 && u->ip.p[i].addr.family)
-			pool_hold(u->n, u->req->id, &u->ip.p[i].addr, NULL);
-	return 0;
+	for (size_t i = 0; i < u->ip.n; i++) {
+		const struct net_ifaddr *a = &u->ip.p[i];
+		int count = strcmp(a->dev, d->dev->name) == 0 && a->addr.family ? up_prefix_count(&a->addr, NULL) : 0;
+		struct net_addr addr;
+		for (int k = 0; k < count; k++) {
+			up_prefix_nth(&a->addr, (unsigned)k, &addr);
+			pool_hold(u->n, u->req->id, &addr, NULL);
+		}
+	}
 }
 
 /* Routes, neighbours and proxies of a device are remembered, and made again where they are missing. */

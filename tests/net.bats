@@ -140,6 +140,20 @@ teardown() {
 	! put c/state start || fail "the host's own address"
 }
 
+@test "of a prefix each address is given" {
+	ct_start a net='L3 veth' ip='veth 10.11.0.16/29' command='sleep 1000'
+	want_error ResourceNotAvailable ct_start b net='L3 veth' ip='veth 10.11.0.20' command='sleep 1000'
+	error_says b 10.11.0.20
+	want_error ResourceNotAvailable ct_start c net='L3 veth' ip='veth 10.11.0.28/28' command='sleep 1000'
+	want_error InvalidNetworkAddress ct_start d net='L3 veth' ip='veth 10.11.0.2/30' command='sleep 1000'
+	error_says d '10.11.0.1'
+	want_error ResourceNotAvailable ct_start e net='L3 veth' ip='veth 10.11.0.64/27' command='sleep 1000'
+	kill_worker
+	want_error ResourceNotAvailable ct_start b
+	put a/state stop
+	ct_start b
+}
+
 @test "auto: a free address of the host's prefix, shown while it runs" {
 	ct_start a net='L3 veth' ip='veth auto' command='sleep 1000'
 	ct_start b net='L3 veth' ip='veth auto' command='sleep 1000'
