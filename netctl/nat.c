@@ -524,9 +524,21 @@ int net_publish(struct netctl *n, uint32_t id, const struct net_ports *ports, co
 		r = publish_locked(n, &p, err);
 	pthread_mutex_unlock(&nat->lock);
 	publisher_done(&p);
-	if (r == 0 && n->conf.set_sysctls)
+	if (r == 0 && n->conf.set_sysctls) {
 		nat_localnet(n, id);
+		forward_published(n);
+	}
 	return r;
+}
+
+bool nat_publishes(struct netctl *n)
+{
+	bool any;
+
+	pthread_mutex_lock(&n->nat->lock);
+	any = n->nat->pub_count > 0;
+	pthread_mutex_unlock(&n->nat->lock);
+	return any;
 }
 
 int nat_found(struct netctl *n, uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip)

@@ -130,6 +130,7 @@ static int host_rows(struct entry_list *list, struct net_entry row, unsigned num
 	row.kind = ENTRY_PROXY;
 	for (size_t i = 0; r == 0 && proxied && i < d->uplink_n; i++) {
 		row.ifindex = d->uplinks[i].ifindex;
+		memcpy(row.dev, d->uplinks[i].name, sizeof(row.dev));
 		r = add_row(list, &row);
 	}
 	return r;

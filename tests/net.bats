@@ -177,6 +177,30 @@ teardown() {
 	[ "$(prop n ip)" != "$(prop m ip)" ]
 }
 
+@test "NAT and publish on a host whose way out is not its first device, which goes and comes back" {
+	second_uplink() {
+		in_host ip link add eth1 type veth peer name eth1 netns "$TEST_CGROUP-world"
+		in_host ip addr add 10.15.0.1/24 dev eth1 && in_world ip addr add 10.15.0.254/24 dev eth1
+		in_host ip link set eth1 up && in_world ip link set eth1 up
+		in_host ip route replace default via 10.15.0.254
+	}
+	second_uplink
+	in_host sysctl -qw net.ipv4.conf.eth0.forwarding=0
+	ct_start n net=NAT command='sleep 1000'
+	ping_ok in_ct n 192.0.2.1
+	in_host sysctl -qw net.ipv4.conf.eth0.forwarding=0
+	put n/publish 'tcp 8080:80'
+	listen in_ct n 80
+	[ "$(says in_world 10.11.0.1 8080)" = 'hello 80' ]
+	[ "$(says in_world 10.15.0.1 8080)" = 'hello 80' ]
+	in_host ip link del eth1
+	second_uplink
+	kill_worker
+	ping_ok in_ct n 192.0.2.1
+	in_host ip link del eth1
+	in_host ip route add default via 10.11.0.254
+}
+
 @test "publish: a port of the host leads inside" {
 	ct_start n net=NAT publish='tcp 8080:80; udp 5000' command='sleep 1000'
 	listen in_ct n 80
