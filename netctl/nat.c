@@ -430,11 +430,23 @@ static void forget(struct net_nat *nat, uint32_t id)
 	*p = nat->pubs[--nat->pub_count];
 }
 
-static int publisher_make(uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip, struct publisher *ret)
+/* Has the device an end on the host, by which packets can be led to it? */
+static bool is_reached(const struct net_link *links, int count, const char *dev)
 {
+	for (int i = 0; i < count; i++)
+		if (links[i].ifindex > 0 && strcmp(links[i].dev, dev) == 0)
+			return true;
+	return false;
+}
+
+static int publisher_make(struct netctl *n, uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip, struct publisher *ret)
+{
+	autofree struct net_link *links = NULL;
+	int count = links_of(n, id, &links);
+
 	*ret = (struct publisher){ .id = id };
 	ret->ports.p = calloc(ports->n + 1, sizeof(*ports->p));
-	if (!ret->ports.p)
+	if (!ret->ports.p || count < 0)
 		return -ENOMEM;
 	ret->ports.n = ports->n;
 	if (ports->n > 0)
@@ -442,7 +454,7 @@ static int publisher_make(uint32_t id, const struct net_ports *ports, const stru
 	for (size_t i = 0; i < ip->n; i++) {
 		const struct net_addr *addr = &ip->p[i].addr;
 		struct net_addr *to = &ret->to[addr->family == AF_INET6];
-		if (addr->family == 0 || to->family)
+		if (addr->family == 0 || to->family || !is_reached(links, count, ip->p[i].dev))
 			continue;
 		*to = *addr;
 		to->prefix = addr->family == AF_INET ? 32 : 128;
@@ -509,12 +521,14 @@ int net_publish(struct netctl *n, uint32_t id, const struct net_ports *ports, co
 		nat_drop(n, id);
 		return 0;
 	}
-	r = publisher_make(id, ports, ip, &p);
-	if (r < 0)
+	r = publisher_make(n, id, ports, ip, &p);
+	if (r < 0) {
+		publisher_done(&p);
 		return err_sys(err, -r, "publish");
+	}
 	if (p.to[0].family == 0 && p.to[1].family == 0) {
 		publisher_done(&p);
-		return err_set(err, ERR_InvalidValue, "publish: it has no address");
+		return err_set(err, ERR_InvalidValue, "publish: it has no address on a device that the host leads to, which are those of L3, NAT and veth");
 	}
 	pthread_mutex_lock(&nat->lock);
 	r = check_others(n, id, ports, err);
@@ -544,7 +558,7 @@ bool nat_publishes(struct netctl *n)
 int nat_found(struct netctl *n, uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip)
 {
 	struct publisher p;
-	int r = publisher_make(id, ports, ip, &p);
+	int r = publisher_make(n, id, ports, ip, &p);
 
 	pthread_mutex_lock(&n->nat->lock);
 	if (r == 0 && ports->n > 0)

@@ -219,6 +219,16 @@ teardown() {
 	[ "$(says in_world 10.11.0.1 8081)" = 'hello 80' ]
 }
 
+@test "publish: leads to an address that the container has and the host leads to, or is refused" {
+	ct_new m net='macvlan eth0 eth0' ip='eth0 10.11.0.9/24' publish='tcp 8080:80' command='sleep 1000'
+	want_error InvalidValue put m/state start
+	ct_start a net='macvlan eth0 m0; L3 veth' ip='other 10.11.0.77; m0 10.11.0.9/24; veth 10.11.0.3' publish='tcp 8080:80' command='sleep 1000'
+	listen in_ct a 80
+	[ "$(says in_host 10.11.0.1 8080)" = 'hello 80' ]
+	kill_worker
+	[ "$(says in_host 10.11.0.1 8080)" = 'hello 80' ]
+}
+
 @test "macvlan: a neighbour of the world, with the MTU asked for" {
 	ct_start m net='macvlan eth0 eth0; MTU eth0 1400' ip='eth0 10.11.0.50/24' default_gw='eth0 10.11.0.254' command='sleep 1000'
 	ping_ok in_ct m 10.11.0.254
