@@ -111,6 +111,8 @@ struct net_rates {
 
 #define NET_CLASSES 8 /* CS0..CS7 */
 
+#define NET_PROGRAM_TIMEOUT UINT64_C(120000000000) /* ns; of commands of `ip`, and of others that set a network up */
+
 /* spec/NETWORK.md 5.1: `DEV CSn`, `CSn`, a key that matches DEV as a mask, `group G`, `default`. cs -1: without classes. 0: no limit */
 uint64_t net_rate_of(const struct net_rates *rates, const char *dev, const char *group, int cs);
 /* Is a key well-formed? InvalidValue. */

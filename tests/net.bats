@@ -530,7 +530,7 @@ sent_all() {
 	daemon_stop
 	printf '#!/bin/sh\nenv | grep ^PORTO_ | sort > %s/ifup\n[ "$PORTO_CONTAINER" != bad ]\n' "$TEST_DIR" >"$TEST_DIR/ifup.sh"
 	chmod +x "$TEST_DIR/ifup.sh"
-	DAEMON+=(--set "network.ifup_script=$TEST_DIR/ifup.sh")
+	DAEMON+=(--set "network.ifup_script=$TEST_DIR/ifup.sh" --set network.enable_ip=true)
 	daemon_up
 	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=1M command='sleep 1000'
 	grep -qx 'PORTO_CONTAINER=a' "$TEST_DIR/ifup"
@@ -540,6 +540,21 @@ sent_all() {
 	! put bad/state start || fail 'it started'
 	error_says bad ifup_script
 	ct_destroy a bad
+	printf '#!/bin/sh\nsleep 1000 &\nsleep 1000\n' >"$TEST_DIR/ifup.sh"
+	ct_new slow net='L3 veth' ip='veth 10.11.0.4' command='sleep 1000'
+	put slow/state start &
+	wait_for 'pgrep -f "^/bin/sh $TEST_DIR/ifup.sh"'
+	put slow/state 'stop 0'
+	! wait $! || fail 'it started'
+	prop_is slow state stopped
+	! pgrep -f "^/bin/sh $TEST_DIR/ifup.sh" || fail 'the script is still there'
+	printf '#!/bin/sh\n' >"$TEST_DIR/ifup.sh"
+	ct_new slower net='L3 veth; ip monitor' ip='veth 10.11.0.4' command='sleep 1000'
+	put slower/state start &
+	wait_for 'pgrep -x ip -a | grep -qx "[0-9]* ip monitor"'
+	put slower/state 'stop 0'
+	! wait $! || fail 'it started'
+	ct_destroy slow slower
 	no_links
 }
 
