@@ -81,6 +81,14 @@ static int rates_copy(struct net_rates *to, const struct net_rates *from)
 	return p ? r : -ENOMEM;
 }
 
+static bool rates_equal(const struct net_rates *a, const struct net_rates *b)
+{
+	for (size_t i = 0; a->n == b->n && i < a->n; i++)
+		if (a->p[i].rate != b->p[i].rate || strcmp(a->p[i].key, b->p[i].key) != 0)
+			return false;
+	return a->n == b->n;
+}
+
 static int limits_copy(struct net_limits *to, const struct net_limits *from)
 {
 	int r;
@@ -258,14 +266,18 @@ static int apply(struct tree *t, uint32_t id, uint32_t parent, struct net_limits
 }
 
 /*
- * An owner without rates, before and after, follows the one above: trees have nothing of it, so no device is asked. 1: done.
- * What starts below an owner with rates is mostly such a one, and there may be very many.
+ * Without a device being asked: what has not changed; and an owner without rates, before and after, which follows the one above:
+ * trees have nothing of it. What starts below an owner with rates is mostly such a one, and there may be very many. 1: done.
  */
 static int follow(struct netctl *n, uint32_t id, uint32_t parent, const struct net_limits *limits, struct err *err)
 {
 	struct net_classes *c = classes_get(n);
 	struct net_class *e = class_find(c, id);
 
+	/* A start sets each of its properties, with all of them known at the first. */
+	if (e && e->number && e->parent == parent && e->limits.tos == limits->tos && rates_equal(&e->limits.tx, &limits->tx) &&
+	    rates_equal(&e->limits.guarantee, &limits->guarantee))
+		return 1;
 	if (has_rates(limits) || (e && (e->number || (e->parent != parent && has_classes_below(c, id)))))
 		return 0;
 	if (!e && parent == 0) {
