@@ -4,9 +4,6 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -32,6 +29,7 @@ struct class {
 struct net_nat {
 	pthread_mutex_t lock; /* of all this, also while the kernel is asked: what is kept and what is there change together */
 	bool made;
+	uint32_t generation; /* of all rules after our last change, if nobody changed any besides us since the table was made; 0: not known */
 	char table[64];
 	struct publisher *pubs;
 	size_t pub_count;
@@ -174,24 +172,16 @@ static void add_class(const char *verb, const char *table, const struct class *c
 
 /* ---- the whole ---- */
 
-static int on_table(UNUSED void *arg, UNUSED struct nlmsghdr *h)
+/* whole: the table is what we think it is afterwards, whatever it was. */
+static int run(struct netctl *n, const struct text *commands, bool whole, struct err *err)
 {
-	return 0;
-}
+	uint32_t before = nft_generation(n->host_ns), after;
+	bool alone = before != 0 && (whole || before == n->nat->generation);
+	int r = nft_run(commands, err);
 
-/* Without the library: a daemon that has no networks shall not load it only to look. */
-static bool table_exists(const struct netctl *n)
-{
-	struct nfgenmsg header = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
-	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
-	autonl struct nl nl = {};
-
-	if (!msg || nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) < 0 ||
-	    nla_put_string(msg, NFTA_TABLE_NAME, n->nat->table) < 0 || nl_open(&nl, NETLINK_NETFILTER, n->host_ns, NULL) < 0) {
-		nlmsg_free(msg);
-		return false;
-	}
-	return nl_query(&nl, msg, on_table, NULL, "table", NULL) == 0;
+	after = r == 0 && alone ? nft_generation(n->host_ns) : 0;
+	n->nat->generation = after == before + 1 ? after : 0;
+	return r;
 }
 
 /* Has anybody anything for which the table is there? */
@@ -221,7 +211,7 @@ static int make(struct netctl *n, struct err *err)
 		add_publisher("add", nat->table, &nat->pubs[i], &t);
 	for (size_t i = 0; i < nat->class_count; i++)
 		add_class("add", nat->table, &nat->classes[i], &t);
-	r = nft_run(&t, err);
+	r = run(n, &t, true, err);
 	nat->made = r == 0;
 	return r;
 }
@@ -244,10 +234,12 @@ int nat_sync(struct netctl *n, struct err *err)
 
 	pthread_mutex_lock(&nat->lock);
 	if (is_needed(n)) {
-		r = make(n, err);
+		/* Who watches the rules is not told of changes that are none. */
+		if (!nat->made || nat->generation == 0 || nft_generation(n->host_ns) != nat->generation)
+			r = make(n, err);
 	} else {
 		text_addf(&t, "delete table inet %s\n", nat->table);
-		if (table_exists(n))
+		if (nft_table_exists(n->host_ns, nat->table))
 			r = nft_run(&t, err);
 		nat->made = false;
 	}
@@ -258,7 +250,7 @@ int nat_sync(struct netctl *n, struct err *err)
 /* A change of a few elements; if the table isn't what we think it is, all of it. */
 static int change(struct netctl *n, const struct text *commands, struct err *err)
 {
-	if (n->nat->made && nft_run(commands, NULL) == 0)
+	if (n->nat->made && run(n, commands, false, NULL) == 0)
 		return 0;
 	return n->nat->made || is_needed(n) ? make(n, err) : 0;
 }
