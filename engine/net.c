@@ -283,6 +283,9 @@ static int configure(const struct config *conf, char tag[33], struct netctl_conf
 		r = option_addr("auto_ipv6", conf->network_auto_ipv6, &c->auto6, err);
 	c->nat4 = v4;
 	c->nat6 = v6;
+	if (r == 0 && ((v4.family != 0 && !net_pool_fits(&v4, c->nat_count)) || (v6.family != 0 && !net_pool_fits(&v6, c->nat_count))))
+		return err_set(err, ERR_InvalidValue, "network.nat_count = %llu: more than there are from nat_first_ipv4 or nat_first_ipv6 on, or than 1048576",
+			       (unsigned long long)c->nat_count);
 	return r;
 }
 

@@ -140,6 +140,8 @@ struct netctl;
 
 /* Blocks of private addresses that no route of the host overlaps, to begin a pool in. -ENOENT */
 int net_default_pool(struct net_addr *v4, struct net_addr *v6);
+/* Are there so many addresses from the first on, and no more than a pool may have? */
+bool net_pool_fits(const struct net_addr *first, uint64_t count);
 
 /* Copies the configuration. Asks the kernel what it can (in a scratch namespace), once. */
 int netctl_open(const struct netctl_config *config, struct netctl **ret, struct err *err);

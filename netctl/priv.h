@@ -123,6 +123,7 @@ int pool_take_auto(struct netctl *n, uint32_t id, const struct net_addr *net, in
 /* An owner names its addresses itself, or had them before a restart. ResourceNotAvailable when another owner has it. */
 int pool_hold(struct netctl *n, uint32_t id, const struct net_addr *addr, struct err *err);
 void pool_drop(struct netctl *n, uint32_t id);
+bool pool_has(const struct netctl *n, const struct net_addr *addr); /* is it one of those for NAT? */
 bool pool_in_use(struct netctl *n); /* is there an address of the NAT pool that somebody has? */
 
 /*

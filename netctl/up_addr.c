@@ -76,14 +76,26 @@ static int hold_one(struct up *u, const struct net_addr *addr, struct err *err)
 	return pool_hold(u->n, u->req->id, addr, err);
 }
 
+/* Nobody would masquerade it. */
+static int not_of_pool(const struct net_addr *addr, struct err *err)
+{
+	char text[NET_ADDR_TEXT];
+
+	net_addr_format(addr, text);
+	return err_set(err, ERR_InvalidNetworkAddress, "ip: '%s': not of the pool for NAT: see network.nat_first_ipv4, nat_first_ipv6, nat_count",
+		       text);
+}
+
 /* Those that the owner names itself: of a prefix all are routed to it, so all are its own. */
-static int hold(struct up *u, const struct net_ifaddr *a, struct err *err)
+static int hold(struct up *u, const struct net_dev *dev, const struct net_ifaddr *a, struct err *err)
 {
 	int count = up_prefix_count(&a->addr, err), r = MIN(count, 0);
 	struct net_addr addr;
 
 	for (int i = 0; i < count && r == 0; i++) {
 		up_prefix_nth(&a->addr, (unsigned)i, &addr);
+		if (dev->kind->flags & KIND_NAT && !pool_has(u->n, &addr))
+			return not_of_pool(&addr, err);
 		r = hold_one(u, &addr, err);
 	}
 	return r;
@@ -179,7 +191,7 @@ int up_addresses(struct up *u, struct err *err)
 		if (ip->p[i].automatic)
 			continue;
 		if (dev && is_routed(dev))
-			r = hold(u, &ip->p[i], err);
+			r = hold(u, dev, &ip->p[i], err);
 		if (r == 0)
 			r = add_ip(u, ip->p[i].dev, &ip->p[i].addr, err);
 	}

@@ -175,6 +175,9 @@ teardown() {
 	[ "$(says in_ct n 192.0.2.1 7000)" = 'hello 7000' ]
 	ct_start m net='NAT' command='sleep 1000'
 	[ "$(prop n ip)" != "$(prop m ip)" ]
+	want_error InvalidNetworkAddress ct_start o net=NAT ip='eth0 10.99.0.5' command='sleep 1000'
+	error_says o 'not of the pool'
+	in_host "$PORTOD" --set network.nat_first_ipv4=255.255.255.0 --set network.nat_count=257 check | grep 'networks: missing: .*nat_count'
 }
 
 @test "NAT and publish on a host whose way out is not its first device, which goes and comes back" {
