@@ -9,6 +9,7 @@
 #include "engine/hooks.h"
 
 #define TAG_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+#define BLANKS " \t\n" /* as netctl parts words */
 #define SWEEP_DELAY UINT64_C(100000000)
 #define FORGET_TRIES 200 /* of some links each */
 #define REPAIR_EVERY UINT64_C(60000000000)
@@ -42,14 +43,14 @@ static bool first_word_is(const char *s, const char *word)
 {
 	size_t n = strlen(word);
 
-	s += strspn(s, " \t");
-	return strncmp(s, word, n) == 0 && (s[n] == '\0' || s[n] == ' ' || s[n] == '\t');
+	s += strspn(s, BLANKS);
+	return strncmp(s, word, n) == 0 && (s[n] == '\0' || strchr(BLANKS, s[n]) != NULL);
 }
 
 static bool is_word(const char *s, const char *word)
 {
-	s += strspn(s, " \t");
-	return strncmp(s, word, strlen(word)) == 0 && s[strlen(word) + strspn(s + strlen(word), " \t")] == '\0';
+	s += strspn(s, BLANKS);
+	return strncmp(s, word, strlen(word)) == 0 && s[strlen(word) + strspn(s + strlen(word), BLANKS)] == '\0';
 }
 
 enum net_mode net_mode_of(const struct ct *ct)

@@ -94,6 +94,8 @@ int net_spec_parse(const char *text, struct net_spec *ret, struct err *err);
 void net_spec_done(struct net_spec *spec);
 /* Only kinds with addresses that are ours to give: none, L3, NAT, ipip6 (rule of ip_limit). */
 bool net_spec_is_l3(const struct net_spec *spec);
+/* The first word of it that reaches more than addresses of the owner's own: another's device, network or namespace. NULL: none. */
+const char *net_spec_for_root(const struct net_spec *spec);
 /* The device of that name, or NULL. */
 const struct net_dev *net_spec_dev(const struct net_spec *spec, const char *name);
 

@@ -54,6 +54,10 @@ teardown() {
 	for net in 'steal eth0' 'macvlan eth0 eth0' 'netns x' 'veth eth0 br0' 'tap t'; do
 		want_error Permission as daemon put u/net "$net"
 	done
+	for net in 'steal\neth0' 'host\neth0' 'host\t eth0' 'macvlan\neth0 eth0' 'L3;netns\nx' 'netns\nx' 'L3; ip\nlink' 'ipip6\nt fd00::1 fd00::2'; do
+		# shellcheck disable=SC2059 # with \n
+		! printf "$net" | as daemon dd "of=$PORTO_ROOT/u/net" bs=4096 iflag=fullblock conv=notrunc status=none 2>/dev/null || fail "taken: $net"
+	done
 	as daemon put u/net 'L3 veth'
 	as daemon put u/ip 'veth 10.11.0.77'
 	want_error Permission as daemon put u/state start
@@ -202,6 +206,14 @@ teardown() {
 	ping_ok in_ct n 192.0.2.1
 	in_host ip link del eth1
 	in_host ip route add default via 10.11.0.254
+}
+
+@test "rules that somebody has flushed are there again for the next container" {
+	ct_start n net=NAT command='sleep 1000'
+	in_host nft flush ruleset
+	ct_start m net=NAT command='sleep 1000'
+	ping_ok in_ct m 192.0.2.1
+	ping_ok in_ct n 192.0.2.1
 }
 
 @test "publish: a port of the host leads inside" {
