@@ -216,12 +216,18 @@ static int make(struct netctl *n, struct err *err)
 	return r;
 }
 
+/* Who watches the rules is not told of changes that are none. */
+static bool is_untouched(const struct netctl *n)
+{
+	return n->nat->made && n->nat->generation != 0 && nft_generation(n->host_ns) == n->nat->generation;
+}
+
 int nat_need(struct netctl *n, struct err *err)
 {
 	int r;
 
 	pthread_mutex_lock(&n->nat->lock);
-	r = n->nat->made ? 0 : make(n, err);
+	r = is_untouched(n) ? 0 : make(n, err);
 	pthread_mutex_unlock(&n->nat->lock);
 	return r;
 }
@@ -234,9 +240,7 @@ int nat_sync(struct netctl *n, struct err *err)
 
 	pthread_mutex_lock(&nat->lock);
 	if (is_needed(n)) {
-		/* Who watches the rules is not told of changes that are none. */
-		if (!nat->made || nat->generation == 0 || nft_generation(n->host_ns) != nat->generation)
-			r = make(n, err);
+		r = is_untouched(n) ? 0 : make(n, err);
 	} else {
 		text_addf(&t, "delete table inet %s\n", nat->table);
 		if (nft_table_exists(n->host_ns, nat->table))

@@ -128,7 +128,7 @@ bool pool_in_use(struct netctl *n); /* is there an address of the NAT pool that 
 
 /*
  * nat.c: one table of our own: no sources that a link doesn't own, masquerading for the pool, published ports, classes. NotSupported
- * without nf_tables. nat_need makes it if this daemon has not yet: for each link with an end on the host. nat_sync makes the
+ * without nf_tables. nat_need makes it where it is not as this daemon left it: for each link with an end on the host. nat_sync makes the
  * whole anew in one transaction (adoption, repair), and takes it away where nobody has links, addresses of the pool or ports.
  */
 int nat_open(struct netctl *n);
