@@ -431,6 +431,17 @@ sent_all() {
 	[ "$(prop a 'net_snmp[TcpOutSegs]')" -gt 10 ]
 }
 
+@test "a container that has removed its device can be read, and leaves nothing" {
+	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=1M command='sleep 1000'
+	in_ct a ip link del veth
+	prop_is a net_bytes 'Uplink: 0'
+	prop a stat >/dev/null
+	kill_worker
+	prop_is a net_bytes 'Uplink: 0'
+	ct_destroy a
+	no_links
+}
+
 @test "counters of those who share the host's network are true too, and outlive the worker and the child" {
 	sink 7002
 	ct_start p
