@@ -19,4 +19,22 @@ struct spawn_fd {
 /* argv[0] without a slash is looked up in PATH. A child to be waited for. 0 or -errno: -ENOENT, there is no such program. */
 int spawn_program(const char *const argv[], const struct spawn_fd *fds, size_t n, pid_t *pid);
 
+/* The same as the leader of a process group of its own, for spawn_wait. */
+int spawn_leader(const char *const argv[], const struct spawn_fd *fds, size_t n, pid_t *pid);
+
+/* How long a program is waited for, and what it says meanwhile. */
+struct spawn_wait {
+	int cancel_fd;     /* readable: no longer; -1: none */
+	uint64_t deadline; /* of clock_mono() */
+	int out_fd;        /* what comes here is read, the first bytes are kept in said, a string; -1: none */
+	char *said;
+	size_t size;
+};
+
+/*
+ * The end of a program of spawn_leader: 0 and its wait status. -ECANCELED, -ETIMEDOUT: it was killed with all of its group. What it has
+ * left in the background, with out_fd open, is not waited for.
+ */
+int spawn_wait(pid_t pid, const struct spawn_wait *how, int *status);
+
 #endif

@@ -10,6 +10,7 @@
 #include "engine/userns.h"
 
 #define TAG_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+#define BLANKS " \t\n" /* as netctl parts words */
 #define SWEEP_DELAY UINT64_C(100000000)
 #define FORGET_TRIES 200 /* of some links each */
 #define REPAIR_EVERY UINT64_C(60000000000)
@@ -43,14 +44,14 @@ static bool first_word_is(const char *s, const char *word)
 {
 	size_t n = strlen(word);
 
-	s += strspn(s, " \t");
-	return strncmp(s, word, n) == 0 && (s[n] == '\0' || s[n] == ' ' || s[n] == '\t');
+	s += strspn(s, BLANKS);
+	return strncmp(s, word, n) == 0 && (s[n] == '\0' || strchr(BLANKS, s[n]) != NULL);
 }
 
 static bool is_word(const char *s, const char *word)
 {
-	s += strspn(s, " \t");
-	return strncmp(s, word, strlen(word)) == 0 && s[strlen(word) + strspn(s + strlen(word), " \t")] == '\0';
+	s += strspn(s, BLANKS);
+	return strncmp(s, word, strlen(word)) == 0 && s[strlen(word) + strspn(s + strlen(word), BLANKS)] == '\0';
 }
 
 /* Who is root in a user namespace wants to be it of a network too; /dev/fuse does not need that. */
@@ -163,9 +164,9 @@ void net_count(struct ct *ct)
 
 void net_uncount(struct ct *ct)
 {
-	if (!ct->net_counted)
+	if (!ct->net_counted && !ct->net_classed)
 		return;
-	ct->net_counted = false;
+	ct->net_counted = ct->net_classed = false;
 	net_cgroup_del(ct->e->net->ctl, ct->id, ct->net_heir);
 }
 
@@ -290,6 +291,9 @@ static int configure(const struct config *conf, char tag[33], struct netctl_conf
 		r = option_addr("auto_ipv6", conf->network_auto_ipv6, &c->auto6, err);
 	c->nat4 = v4;
 	c->nat6 = v6;
+	if (r == 0 && ((v4.family != 0 && !net_pool_fits(&v4, c->nat_count)) || (v6.family != 0 && !net_pool_fits(&v6, c->nat_count))))
+		return err_set(err, ERR_InvalidValue, "network.nat_count = %llu: more than there are from nat_first_ipv4 or nat_first_ipv6 on, or than 1048576",
+			       (unsigned long long)c->nat_count);
 	return r;
 }
 

@@ -23,28 +23,20 @@ static void net_text(const struct ct *ct, struct text *out)
 
 /* ---- net, ip, default_gw, ip_limit, publish ---- */
 
-/* Devices that reach the host's own networks as neighbours do, or its other namespaces: whoever has them can pose as others. */
-static int check_kinds(const struct change *c)
+/*
+ * Devices that reach the host's own networks as neighbours do, or its other namespaces: whoever has them can pose as others. By what was
+ * parsed: as text a word may look like another.
+ */
+static int check_kinds(const struct change *c, const struct net_spec *spec)
 {
-	static const char *const words[] = { "steal", "macvlan", "ipvlan", "veth", "netns", "tap", "ip", "ipip6" };
-	const struct strv *v = &c->value->v;
+	const char *word = net_spec_for_root(spec);
 	struct engine_cred as;
 	struct ct *home;
 	int r = cred_effective(c->ct->e, c->who, &as, &home);
 
-	if (r < 0 || as.uid == 0)
+	if (r < 0 || as.uid == 0 || word == NULL)
 		return r;
-	for (size_t i = 0; i < v->n; i++) {
-		size_t skip = strspn(v->p[i], " \t"), n = strcspn(v->p[i] + skip, " \t");
-
-		for (size_t k = 0; k < ARRAY_LEN(words); k++)
-			if (strlen(words[k]) == n && strncmp(v->p[i] + skip, words[k], n) == 0)
-				return err_set(c->err, ERR_Permission, "net: only root uses %s; others have none, L3, NAT, container, inherited",
-					       words[k]);
-		if (strncmp(v->p[i] + skip, "host", n) == 0 && v->p[i][skip + n] != '\0')
-			return err_set(c->err, ERR_Permission, "net: only root takes a device from the host");
-	}
-	return 0;
+	return err_set(c->err, ERR_Permission, "net: only root uses %s; others have none, L3, NAT, container, inherited", word);
 }
 
 int check_net(struct change *c)
@@ -59,7 +51,7 @@ int check_net(struct change *c)
 		return err_sys(c->err, ENOMEM, "net");
 	r = net_spec_parse(text_str(&text), &spec, c->err);
 	if (r == 0)
-		r = check_kinds(c);
+		r = check_kinds(c, &spec);
 	if (r == 0 && (spec.mode == NET_OWN || spec.n > 0)) {
 		ctl = net_ctl(c->ct->e, c->err);
 		r = ctl != NULL ? net_spec_check(ctl, &spec, c->err) : -EOPNOTSUPP;
@@ -405,7 +397,7 @@ static uint32_t class_above(const struct ct *ct)
 	return 0;
 }
 
-/* Those below hang under it now, or do not any more. */
+/* Those below hang under it now, or do not any more: with rates of their own or without. */
 static int classes_below(struct ct *top, struct netctl *ctl, struct err *err)
 {
 	int r = 0;
@@ -413,7 +405,7 @@ static int classes_below(struct ct *top, struct netctl *ctl, struct err *err)
 	for (struct ct *it = ct_next(top, NULL); r == 0 && it != NULL; it = ct_next(top, it)) {
 		struct net_limits_kept k;
 
-		if (!it->net_classed)
+		if (!it->has_cg || net_owner(it) != NULL)
 			continue;
 		r = net_limits_of(it, -1, NULL, &k) < 0 ? err_sys(err, ENOMEM, "net_limit") :
 			net_class_apply(ctl, it->id, class_above(it), &k.limits, err);

@@ -14,6 +14,8 @@
 #include "engine/run.h"
 #include "engine/save.h"
 
+#define WAITING 1 /* loop_work_for: those that may take long */
+
 struct net_job {
 	struct engine *e;
 	struct netctl *ctl;
@@ -98,6 +100,7 @@ static int run_script(struct net_job *j)
 	autostrv struct strv argv = {};
 	autotext struct text tx = {}, rx = {}, host = {};
 	struct spawn_fd fd = { .fd = j->ns_fd, .at = 3 };
+	struct spawn_wait how = { .cancel_fd = j->cancel_fd, .deadline = clock_mono() + NET_PROGRAM_TIMEOUT, .out_fd = -1 };
 	int status = 0, r;
 	pid_t pid;
 
@@ -120,11 +123,13 @@ static int run_script(struct net_job *j)
 		}
 	if (strv_add(&argv, j->script) < 0)
 		return err_sys(&j->err, ENOMEM, "network.ifup_script");
-	r = spawn_program((const char *const *)argv.p, &fd, 1, &pid);
+	r = spawn_leader((const char *const *)argv.p, &fd, 1, &pid);
+	if (r == 0)
+		r = spawn_wait(pid, &how, &status);
+	if (r == -ECANCELED || r == -ETIMEDOUT)
+		return err_set_no(&j->err, ERR_Unknown, -r, "network.ifup_script %s: %s", j->script, r == -ECANCELED ? "given up" : "it does not end");
 	if (r < 0)
 		return err_sys(&j->err, -r, "network.ifup_script %s", j->script);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
 	if (status != 0)
 		return err_set(&j->err, ERR_Unknown, "network.ifup_script %s: it ended with %s %d", j->script,
 			       WIFEXITED(status) ? "status" : "signal", WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
@@ -304,6 +309,16 @@ static int prepare(struct net_job *j, struct ct *ct, int ns_fd, struct err *err)
 	return 0;
 }
 
+/* Routers, scripts and programs are waited for: of those not all threads are taken, others' networks need some. */
+static bool may_wait(const struct net_job *j)
+{
+	bool waits = j->script[0] != '\0' || j->spec.commands.n > 0;
+
+	for (size_t i = 0; i < j->spec.n; i++)
+		waits |= j->spec.devs[i].autoconf;
+	return waits;
+}
+
 int net_begin(struct ct *ct, struct text *ops, int ops_write, int ns_fd, struct err *err)
 {
 	struct net_job *j = job_new(ct);
@@ -323,7 +338,7 @@ int net_begin(struct ct *ct, struct text *ops, int ops_write, int ns_fd, struct 
 	ct->net_job = j;
 	ct->net_changed = false;
 	if (r == 0) {
-		r = loop_work(ct->e->loop, work, done, j);
+		r = loop_work_for(ct->e->loop, may_wait(j) ? WAITING : 0, work, done, j);
 		if (r < 0)
 			err_sys(err, -r, "network of %s", ct->name);
 	}

@@ -280,8 +280,11 @@ int read_net_snmp6(struct ct *ct, const char *key, struct text *out, struct err 
 
 int read_net_class_id(struct ct *ct, const char *key, struct text *out, struct err *err)
 {
-	uint32_t id = net_owner(ct) == NULL && ct->net_classed ? net_class_id(net_ctl(ct->e, NULL), ct->id) : 0x10000;
+	struct netctl *ctl = net_ctl(ct->e, NULL);
+	uint32_t id = ctl != NULL && net_owner(ct) == NULL ? net_class_id(ctl, ct->id) : 0; /* its own, or that of one above */
 
+	if (id == 0)
+		id = 0x10000;
 	if (key != NULL && (strncmp(key, "CS", 2) != 0 || key[2] < '0' || key[2] > '7' || key[3] != '\0'))
 		return err_set(err, ERR_InvalidValue, "net_class_id[%.60s]: expected CS0 to CS7", key);
 	for (int cs = 0; cs < NET_CLASSES; cs++)

@@ -106,12 +106,17 @@ static struct found *find_link(struct adoption *a, const struct net_owner *o, co
 	return NULL;
 }
 
-static int hold_all(struct up *u, const struct up_dev *d)
+static void hold_all(struct up *u, const struct up_dev *d)
 {
-	for (size_t i = 0; i < u->ip.n; i++)
-		if (strcmp(u->ip.p[i].dev, d->dev->name) == 0 && u->ip.p[i].addr.family)
-			pool_hold(u->n, u->req->id, &u->ip.p[i].addr, NULL);
-	return 0;
+	for (size_t i = 0; i < u->ip.n; i++) {
+		const struct net_ifaddr *a = &u->ip.p[i];
+		int count = strcmp(a->dev, d->dev->name) == 0 && a->addr.family ? up_prefix_count(&a->addr, NULL) : 0;
+		struct net_addr addr;
+		for (int k = 0; k < count; k++) {
+			up_prefix_nth(&a->addr, (unsigned)k, &addr);
+			pool_hold(u->n, u->req->id, &addr, NULL);
+		}
+	}
 }
 
 /* Routes, neighbours and proxies of a device are remembered, and made again where they are missing. */
@@ -327,6 +332,24 @@ static int find_shapes(struct adoption *a, struct err *err)
 	return r;
 }
 
+/* What the host needs besides to lead packets to those that have addresses. */
+static void forward_again(struct netctl *n, struct nl *host, const struct net_entry *list, size_t count)
+{
+	forward_repair(n, host, list, count);
+	if (nat_publishes(n))
+		forward_published(n);
+}
+
+/* Devices of the host may have come while there was no worker. */
+static void adopt_forwarding(struct adoption *a)
+{
+	autofree struct net_entry *entries = NULL;
+	int count = entries_of(a->n, 0, &entries);
+
+	if (count > 0 && a->host.sk)
+		forward_again(a->n, &a->host, entries, (size_t)count);
+}
+
 int netctl_adopt(struct netctl *n, const struct net_owner *owners, size_t count, struct err *err)
 {
 	struct adoption *a = calloc(1, sizeof(*a));
@@ -353,6 +376,7 @@ int netctl_adopt(struct netctl *n, const struct net_owner *owners, size_t count,
 		r = nat_sync(n, err);
 		r = r == -EOPNOTSUPP ? 0 : r;
 	}
+	adopt_forwarding(a);
 	end(a);
 	return r;
 }
@@ -397,6 +421,43 @@ void netctl_leaks(struct netctl *n, struct text *out)
 
 /* ---- repair ---- */
 
+/* A device of the host that went away and came back, a bridge that was made again, is another one with the same name. */
+static void follow_devices(struct netctl *n, struct nl *host, struct net_entry *list, size_t count)
+{
+	char known[IFNAMSIZ] = "";
+	struct link_info link = {};
+
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].kind != ENTRY_PROXY)
+			continue;
+		if (strcmp(known, list[i].dev) != 0) {
+			memcpy(known, list[i].dev, sizeof(known));
+			if (link_get(host, 0, known, &link, NULL) < 0)
+				link.ifindex = 0;
+		}
+		if (link.ifindex == 0 || link.ifindex == list[i].ifindex)
+			continue;
+		list[i].ifindex = link.ifindex;
+		entries_move(n, known, link.ifindex);
+	}
+}
+
+/*
+ * One that can't be made is no reason to leave the others alone. A route that is there is not replaced: its address may be another
+ * owner's by now.
+ */
+static void put_back(struct nl *host, struct nl_batch *b, const struct net_entry *list, size_t count)
+{
+	for (unsigned kind = ENTRY_ROUTE; kind <= ENTRY_PROXY; kind++) {
+		for (size_t i = 0; i < count; i++)
+			if (list[i].kind == kind) {
+				entries_msg(b, &list[i], RTM_NEWROUTE, NLM_F_CREATE | (kind == ENTRY_ROUTE ? NLM_F_EXCL : NLM_F_REPLACE));
+				flush_full(host, b);
+			}
+		nl_run(host, b, NULL);
+	}
+}
+
 void netctl_repair(struct netctl *n)
 {
 	autofree struct net_entry *entries = NULL;
@@ -406,10 +467,11 @@ void netctl_repair(struct netctl *n)
 
 	if (!b || count < 0 || nl_open(&host, NETLINK_ROUTE, n->host_ns, NULL) < 0)
 		return;
+	follow_devices(n, &host, entries, (size_t)count);
 	/* An owner may go meanwhile: its routes go with its link, what was made again besides is found the next time. */
 	drop_rows(&host, b, NULL, NULL);
-	for (unsigned kind = ENTRY_ROUTE; kind <= ENTRY_PROXY; kind++)
-		entries_run(&host, b, entries, (size_t)count, 1U << kind, NLM_F_CREATE | NLM_F_REPLACE, NULL);
+	put_back(&host, b, entries, (size_t)count);
+	forward_again(n, &host, entries, (size_t)count);
 	shape_repair(n, &host, NULL);
 	nl_done(&host);
 	class_repair(n, NULL);

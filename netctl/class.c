@@ -1,6 +1,6 @@
 /*
  * Which owners have classes on the host's devices, and which number each. An owner without rates shares the class of
- * the nearest one above that has some; so does one that is nested deeper than HTB goes.
+ * the nearest one above that has some. One that is nested deeper than HTB goes can have none: that is refused.
  */
 #include "netctl/htb.h"
 
@@ -79,6 +79,14 @@ static int rates_copy(struct net_rates *to, const struct net_rates *from)
 		to->n += r == 0;
 	}
 	return p ? r : -ENOMEM;
+}
+
+static bool rates_equal(const struct net_rates *a, const struct net_rates *b)
+{
+	for (size_t i = 0; a->n == b->n && i < a->n; i++)
+		if (a->p[i].rate != b->p[i].rate || strcmp(a->p[i].key, b->p[i].key) != 0)
+			return false;
+	return a->n == b->n;
 }
 
 static int limits_copy(struct net_limits *to, const struct net_limits *from)
@@ -185,6 +193,15 @@ static void entry_remove(struct net_classes *c, struct net_class *e)
 	*e = c->classes[--c->class_count];
 }
 
+/* Is there one with more above it than HTB has levels? */
+static bool too_deep(const struct net_classes *c)
+{
+	for (size_t i = 0; i < c->class_count; i++)
+		if (c->classes[i].number && class_depth(c, &c->classes[i]) > CLASS_DEPTH_MAX)
+			return true;
+	return false;
+}
+
 /* The entry as it shall be. Its number is left to see whether the tree has place. */
 static int entry_set(struct tree *t, struct net_class *e, uint32_t parent, struct net_limits *limits,
 		     struct change *change)
@@ -198,30 +215,24 @@ static int entry_set(struct tree *t, struct net_class *e, uint32_t parent, struc
 	*limits = (struct net_limits){};
 	e->number = 0;
 	if (has_rates(&e->limits)) {
-		const struct net_class *up = class_above(c, e);
-		if (!up || class_depth(c, up) < CLASS_DEPTH_MAX)
-			e->number = before ? before : number_take(c, t->major, e->id);
-		if (!e->number && (!up || class_depth(c, up) < CLASS_DEPTH_MAX))
+		e->number = before ? before : number_take(c, t->major, e->id);
+		if (!e->number)
 			return err_set(t->err, ERR_ResourceNotAvailable, "no class is left: %u owners have rates",
 				       CLASS_NUMBER_MAX);
 	}
+	if (too_deep(c))
+		return err_set(t->err, ERR_NotSupported,
+			       "net_limit and net_guarantee on devices of the host: HTB has room for %u containers with them inside one another",
+			       CLASS_DEPTH_MAX);
 	*change = (struct change){ .put = e, .del = before && !e->number ? before : 0 };
 	change->shape = (moved && before) || (!e->number != !before && has_classes_below(c, e->id));
 	return 0;
 }
 
-/* Deeper than the tree goes since somebody above came in between: they share the class above. */
-static void fold(struct net_classes *c)
-{
-	for (size_t i = 0; i < c->class_count; i++)
-		if (c->classes[i].number && class_depth(c, &c->classes[i]) > CLASS_DEPTH_MAX)
-			c->classes[i].number = 0;
-}
-
 static int apply(struct tree *t, uint32_t id, uint32_t parent, struct net_limits *limits)
 {
 	struct net_class *e = entry(t->c, id), before;
-	bool none = !has_rates(limits) && parent == 0;
+	bool none = !has_rates(limits) && parent == 0, touched;
 	struct change change;
 	int r;
 
@@ -229,7 +240,7 @@ static int apply(struct tree *t, uint32_t id, uint32_t parent, struct net_limits
 		return err_sys(t->err, ENOMEM, "classes");
 	before = *e;
 	r = entry_set(t, e, parent, limits, &change);
-	fold(t->c);
+	touched = r == 0;
 	if (r == 0 && change.del) /* before its class is gone */
 		tell_cgroups(t->c, t->major);
 	if (r == 0)
@@ -239,7 +250,7 @@ static int apply(struct tree *t, uint32_t id, uint32_t parent, struct net_limits
 		limits_done(&e->limits);
 		*e = before;
 		t->err = NULL;
-		if (tree_roots(t) == 0)
+		if (touched && tree_roots(t) == 0)
 			tree_sync(t, &back);
 		if (!before.number && !before.parent)
 			entry_remove(t->c, e);
@@ -252,6 +263,39 @@ static int apply(struct tree *t, uint32_t id, uint32_t parent, struct net_limits
 		entry_remove(t->c, e);
 	}
 	return 0;
+}
+
+/*
+ * Without a device being asked: what has not changed; and an owner without rates, before and after, which follows the one above:
+ * trees have nothing of it. What starts below an owner with rates is mostly such a one, and there may be very many. 1: done.
+ */
+static int follow(struct netctl *n, uint32_t id, uint32_t parent, const struct net_limits *limits, struct err *err)
+{
+	struct net_classes *c = classes_get(n);
+	struct net_class *e = class_find(c, id);
+
+	/* A start sets each of its properties, with all of them known at the first. */
+	if (e && e->number && e->parent == parent && e->limits.tos == limits->tos && rates_equal(&e->limits.tx, &limits->tx) &&
+	    rates_equal(&e->limits.guarantee, &limits->guarantee))
+		return 1;
+	if (has_rates(limits) || (e && (e->number || (e->parent != parent && has_classes_below(c, id)))))
+		return 0;
+	if (!e && parent == 0) {
+		cgroup_class(c, id, 0); /* of before a restart */
+		return 1;
+	}
+	e = entry(c, id);
+	if (!e)
+		return err_sys(err, ENOMEM, "classes");
+	limits_done(&e->limits);
+	e->parent = parent;
+	if (has_children(c, id))
+		tell_cgroups(c, tree_major(n->tag));
+	else
+		cgroup_class(c, id, classid_of(tree_major(n->tag), c, e));
+	if (parent == 0 && !has_children(c, id))
+		entry_remove(c, e);
+	return 1;
 }
 
 int net_class_apply(struct netctl *n, uint32_t id, uint32_t parent, const struct net_limits *limits, struct err *err)
@@ -269,7 +313,8 @@ int net_class_apply(struct netctl *n, uint32_t id, uint32_t parent, const struct
 		return r;
 	pthread_mutex_lock(&c->tree);
 	if (has_rates(limits) || parent || class_find(c, id) || cgroup_class_before(c, id)) {
-		if (limits_copy(&copy, limits) < 0)
+		r = follow(n, id, parent, limits, err);
+		if (r == 0 && limits_copy(&copy, limits) < 0)
 			r = err_sys(err, ENOMEM, "classes");
 		if (r == 0)
 			r = tree_init(&t, n, err);
@@ -280,7 +325,7 @@ int net_class_apply(struct netctl *n, uint32_t id, uint32_t parent, const struct
 		}
 	}
 	pthread_mutex_unlock(&c->tree);
-	return r;
+	return MIN(r, 0);
 }
 
 uint32_t net_class_id(struct netctl *n, uint32_t id)

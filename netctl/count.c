@@ -315,9 +315,10 @@ int net_snapshot_each(const struct net_snapshot *s, uint32_t id,
 		if (link->id != id)
 			continue;
 		one = link->ifindex ? turned(s, link, &counts) : inside(link, &counts);
+		/* Its owner may take a device away, and has the counters of the others. */
 		if (one == 0)
 			fn(arg, link->dev, group, link->uplink, &counts);
-		else if (r == 0)
+		else if (r == 0 && one != -ENODEV)
 			r = one;
 	}
 	return r;

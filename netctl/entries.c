@@ -55,6 +55,15 @@ void entries_drop(struct netctl *n, uint32_t id)
 	pthread_mutex_unlock(&n->lock);
 }
 
+void entries_move(struct netctl *n, const char *dev, int ifindex)
+{
+	pthread_mutex_lock(&n->lock);
+	for (size_t i = 0; i < n->entry_count; i++)
+		if (n->entries[i].kind == ENTRY_PROXY && strcmp(n->entries[i].dev, dev) == 0)
+			n->entries[i].ifindex = ifindex;
+	pthread_mutex_unlock(&n->lock);
+}
+
 void entries_msg(struct nl_batch *b, const struct net_entry *entry, int type, int flags)
 {
 	bool adds = type == RTM_NEWROUTE;

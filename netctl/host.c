@@ -123,6 +123,29 @@ bool host_has_route(struct nl *nl, const struct net_addr *addr)
 	return nl_query(nl, msg, on_match, &exact, "route", NULL) == 0 && exact;
 }
 
+static int on_way(void *arg, struct nlmsghdr *h)
+{
+	struct nlattr *oif = nlmsg_find_attr(h, sizeof(struct rtmsg), RTA_OIF);
+
+	if (h->nlmsg_type == RTM_NEWROUTE && oif)
+		*(int *)arg = (int)nla_get_u32(oif);
+	return 0;
+}
+
+int host_way_out(struct nl *nl)
+{
+	static const uint8_t nobody[4] = { 203, 0, 113, 1 }; /* for documentation, RFC 5737 */
+	struct rtmsg rt = { .rtm_family = AF_INET, .rtm_dst_len = 32 };
+	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
+	int ifindex = 0;
+
+	if (!msg || nlmsg_append(msg, &rt, sizeof(rt), NLMSG_ALIGNTO) < 0 || nla_put(msg, RTA_DST, sizeof(nobody), nobody) < 0) {
+		nlmsg_free(msg);
+		return 0;
+	}
+	return nl_query(nl, msg, on_way, &ifindex, "route", NULL) == 0 ? ifindex : 0;
+}
+
 /* ---- a default for the pool ---- */
 
 /* Blocks that few use: not the first of each range, which routers, virtual machines and other container managers take. */

@@ -21,6 +21,9 @@ int host_addresses(struct nl *nl, const struct net_addr *net, struct addrs *ret,
 /* Is there a route to just this address? */
 bool host_has_route(struct nl *nl, const struct net_addr *addr);
 
+/* The device by which the host reaches IPv4 addresses that it knows nothing else of; 0: none. */
+int host_way_out(struct nl *nl);
+
 #define PROBE_MAX 32u
 
 /*

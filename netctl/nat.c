@@ -4,9 +4,6 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -32,6 +29,7 @@ struct class {
 struct net_nat {
 	pthread_mutex_t lock; /* of all this, also while the kernel is asked: what is kept and what is there change together */
 	bool made;
+	uint32_t generation; /* of all rules after our last change, if nobody changed any besides us since the table was made; 0: not known */
 	char table[64];
 	struct publisher *pubs;
 	size_t pub_count;
@@ -174,24 +172,16 @@ static void add_class(const char *verb, const char *table, const struct class *c
 
 /* ---- the whole ---- */
 
-static int on_table(UNUSED void *arg, UNUSED struct nlmsghdr *h)
+/* whole: the table is what we think it is afterwards, whatever it was. */
+static int run(struct netctl *n, const struct text *commands, bool whole, struct err *err)
 {
-	return 0;
-}
+	uint32_t before = nft_generation(n->host_ns), after;
+	bool alone = before != 0 && (whole || before == n->nat->generation);
+	int r = nft_run(commands, err);
 
-/* Without the library: a daemon that has no networks shall not load it only to look. */
-static bool table_exists(const struct netctl *n)
-{
-	struct nfgenmsg header = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
-	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
-	autonl struct nl nl = {};
-
-	if (!msg || nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) < 0 ||
-	    nla_put_string(msg, NFTA_TABLE_NAME, n->nat->table) < 0 || nl_open(&nl, NETLINK_NETFILTER, n->host_ns, NULL) < 0) {
-		nlmsg_free(msg);
-		return false;
-	}
-	return nl_query(&nl, msg, on_table, NULL, "table", NULL) == 0;
+	after = r == 0 && alone ? nft_generation(n->host_ns) : 0;
+	n->nat->generation = after == before + 1 ? after : 0;
+	return r;
 }
 
 /* Has anybody anything for which the table is there? */
@@ -221,9 +211,15 @@ static int make(struct netctl *n, struct err *err)
 		add_publisher("add", nat->table, &nat->pubs[i], &t);
 	for (size_t i = 0; i < nat->class_count; i++)
 		add_class("add", nat->table, &nat->classes[i], &t);
-	r = nft_run(&t, err);
+	r = run(n, &t, true, err);
 	nat->made = r == 0;
 	return r;
+}
+
+/* Who watches the rules is not told of changes that are none. */
+static bool is_untouched(const struct netctl *n)
+{
+	return n->nat->made && n->nat->generation != 0 && nft_generation(n->host_ns) == n->nat->generation;
 }
 
 int nat_need(struct netctl *n, struct err *err)
@@ -231,7 +227,7 @@ int nat_need(struct netctl *n, struct err *err)
 	int r;
 
 	pthread_mutex_lock(&n->nat->lock);
-	r = n->nat->made ? 0 : make(n, err);
+	r = is_untouched(n) ? 0 : make(n, err);
 	pthread_mutex_unlock(&n->nat->lock);
 	return r;
 }
@@ -244,10 +240,10 @@ int nat_sync(struct netctl *n, struct err *err)
 
 	pthread_mutex_lock(&nat->lock);
 	if (is_needed(n)) {
-		r = make(n, err);
+		r = is_untouched(n) ? 0 : make(n, err);
 	} else {
 		text_addf(&t, "delete table inet %s\n", nat->table);
-		if (table_exists(n))
+		if (nft_table_exists(n->host_ns, nat->table))
 			r = nft_run(&t, err);
 		nat->made = false;
 	}
@@ -258,7 +254,7 @@ int nat_sync(struct netctl *n, struct err *err)
 /* A change of a few elements; if the table isn't what we think it is, all of it. */
 static int change(struct netctl *n, const struct text *commands, struct err *err)
 {
-	if (n->nat->made && nft_run(commands, NULL) == 0)
+	if (n->nat->made && run(n, commands, false, NULL) == 0)
 		return 0;
 	return n->nat->made || is_needed(n) ? make(n, err) : 0;
 }
@@ -430,11 +426,23 @@ static void forget(struct net_nat *nat, uint32_t id)
 	*p = nat->pubs[--nat->pub_count];
 }
 
-static int publisher_make(uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip, struct publisher *ret)
+/* Has the device an end on the host, by which packets can be led to it? */
+static bool is_reached(const struct net_link *links, int count, const char *dev)
 {
+	for (int i = 0; i < count; i++)
+		if (links[i].ifindex > 0 && strcmp(links[i].dev, dev) == 0)
+			return true;
+	return false;
+}
+
+static int publisher_make(struct netctl *n, uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip, struct publisher *ret)
+{
+	autofree struct net_link *links = NULL;
+	int count = links_of(n, id, &links);
+
 	*ret = (struct publisher){ .id = id };
 	ret->ports.p = calloc(ports->n + 1, sizeof(*ports->p));
-	if (!ret->ports.p)
+	if (!ret->ports.p || count < 0)
 		return -ENOMEM;
 	ret->ports.n = ports->n;
 	if (ports->n > 0)
@@ -442,7 +450,7 @@ static int publisher_make(uint32_t id, const struct net_ports *ports, const stru
 	for (size_t i = 0; i < ip->n; i++) {
 		const struct net_addr *addr = &ip->p[i].addr;
 		struct net_addr *to = &ret->to[addr->family == AF_INET6];
-		if (addr->family == 0 || to->family)
+		if (addr->family == 0 || to->family || !is_reached(links, count, ip->p[i].dev))
 			continue;
 		*to = *addr;
 		to->prefix = addr->family == AF_INET ? 32 : 128;
@@ -509,12 +517,14 @@ int net_publish(struct netctl *n, uint32_t id, const struct net_ports *ports, co
 		nat_drop(n, id);
 		return 0;
 	}
-	r = publisher_make(id, ports, ip, &p);
-	if (r < 0)
+	r = publisher_make(n, id, ports, ip, &p);
+	if (r < 0) {
+		publisher_done(&p);
 		return err_sys(err, -r, "publish");
+	}
 	if (p.to[0].family == 0 && p.to[1].family == 0) {
 		publisher_done(&p);
-		return err_set(err, ERR_InvalidValue, "publish: it has no address");
+		return err_set(err, ERR_InvalidValue, "publish: it has no address on a device that the host leads to, which are those of L3, NAT and veth");
 	}
 	pthread_mutex_lock(&nat->lock);
 	r = check_others(n, id, ports, err);
@@ -524,15 +534,27 @@ int net_publish(struct netctl *n, uint32_t id, const struct net_ports *ports, co
 		r = publish_locked(n, &p, err);
 	pthread_mutex_unlock(&nat->lock);
 	publisher_done(&p);
-	if (r == 0 && n->conf.set_sysctls)
+	if (r == 0 && n->conf.set_sysctls) {
 		nat_localnet(n, id);
+		forward_published(n);
+	}
 	return r;
+}
+
+bool nat_publishes(struct netctl *n)
+{
+	bool any;
+
+	pthread_mutex_lock(&n->nat->lock);
+	any = n->nat->pub_count > 0;
+	pthread_mutex_unlock(&n->nat->lock);
+	return any;
 }
 
 int nat_found(struct netctl *n, uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip)
 {
 	struct publisher p;
-	int r = publisher_make(id, ports, ip, &p);
+	int r = publisher_make(n, id, ports, ip, &p);
 
 	pthread_mutex_lock(&n->nat->lock);
 	if (r == 0 && ports->n > 0)

@@ -94,6 +94,8 @@ int net_spec_parse(const char *text, struct net_spec *ret, struct err *err);
 void net_spec_done(struct net_spec *spec);
 /* Only kinds with addresses that are ours to give: none, L3, NAT, ipip6 (rule of ip_limit). */
 bool net_spec_is_l3(const struct net_spec *spec);
+/* The first word of it that reaches more than addresses of the owner's own: another's device, network or namespace. NULL: none. */
+const char *net_spec_for_root(const struct net_spec *spec);
 /* The device of that name, or NULL. */
 const struct net_dev *net_spec_dev(const struct net_spec *spec, const char *name);
 
@@ -110,6 +112,8 @@ struct net_rates {
 };
 
 #define NET_CLASSES 8 /* CS0..CS7 */
+
+#define NET_PROGRAM_TIMEOUT UINT64_C(120000000000) /* ns; of commands of `ip`, and of others that set a network up */
 
 /* spec/NETWORK.md 5.1: `DEV CSn`, `CSn`, a key that matches DEV as a mask, `group G`, `default`. cs -1: without classes. 0: no limit */
 uint64_t net_rate_of(const struct net_rates *rates, const char *dev, const char *group, int cs);
@@ -138,6 +142,8 @@ struct netctl;
 
 /* Blocks of private addresses that no route of the host overlaps, to begin a pool in. -ENOENT */
 int net_default_pool(struct net_addr *v4, struct net_addr *v6);
+/* Are there so many addresses from the first on, and no more than a pool may have? */
+bool net_pool_fits(const struct net_addr *first, uint64_t count);
 
 /* Copies the configuration. Asks the kernel what it can (in a scratch namespace), once. */
 int netctl_open(const struct netctl_config *config, struct netctl **ret, struct err *err);

@@ -1,8 +1,14 @@
 #include "netctl/nft.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <nftables/libnftables.h>
 #include <pthread.h>
+
+#include "netctl/nl.h"
 
 /* Typed by the library's own header. */
 static struct {
@@ -86,4 +92,48 @@ int nft_run(const struct text *commands, struct err *err)
 	}
 	pthread_mutex_unlock(&turn);
 	return r;
+}
+
+/* ---- without the library ---- */
+
+static int on_table(UNUSED void *arg, UNUSED struct nlmsghdr *h)
+{
+	return 0;
+}
+
+bool nft_table_exists(int host_ns, const char *table)
+{
+	struct nfgenmsg header = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
+	autonl struct nl nl = {};
+
+	if (!msg || nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) < 0 ||
+	    nla_put_string(msg, NFTA_TABLE_NAME, table) < 0 || nl_open(&nl, NETLINK_NETFILTER, host_ns, NULL) < 0) {
+		nlmsg_free(msg);
+		return false;
+	}
+	return nl_query(&nl, msg, on_table, NULL, "table", NULL) == 0;
+}
+
+static int on_generation(void *arg, struct nlmsghdr *h)
+{
+	struct nlattr *id = nlmsg_find_attr(h, sizeof(struct nfgenmsg), NFTA_GEN_ID);
+
+	if (id)
+		*(uint32_t *)arg = ntohl(nla_get_u32(id));
+	return 0;
+}
+
+uint32_t nft_generation(int host_ns)
+{
+	struct nfgenmsg header = { .nfgen_family = NFPROTO_UNSPEC, .version = NFNETLINK_V0 };
+	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0);
+	autonl struct nl nl = {};
+	uint32_t id = 0;
+
+	if (!msg || nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) < 0 || nl_open(&nl, NETLINK_NETFILTER, host_ns, NULL) < 0) {
+		nlmsg_free(msg);
+		return 0;
+	}
+	return nl_query(&nl, msg, on_generation, &id, "generation", NULL) == 0 ? id : 0;
 }

@@ -48,6 +48,13 @@ static bool addr_plus(const struct net_addr *base, uint64_t n, struct net_addr *
 	return n == 0;
 }
 
+bool net_pool_fits(const struct net_addr *first, uint64_t count)
+{
+	struct net_addr last;
+
+	return count <= POOL_MAX && (count == 0 || addr_plus(first, count - 1, &last));
+}
+
 /* addr - base, if that is less than 2^32. */
 static bool addr_minus(const struct net_addr *addr, const struct net_addr *base, uint64_t *ret)
 {
@@ -84,6 +91,13 @@ static bool pool_offset(const struct netctl *n, const struct net_addr *addr, uin
 	const struct net_addr *base = addr->family == AF_INET ? &n->conf.nat4 : &n->conf.nat6;
 
 	return addr_minus(addr, base, ret) && *ret < n->pool->count;
+}
+
+bool pool_has(const struct netctl *n, const struct net_addr *addr)
+{
+	uint64_t at;
+
+	return pool_offset(n, addr, &at);
 }
 
 static void mark(struct netctl *n, const struct net_addr *addr)

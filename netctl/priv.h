@@ -37,6 +37,7 @@ struct net_entry {
 		ENTRY_PROXY, /* the host answers for addr on ifindex */
 	} kind;
 	int ifindex;
+	char dev[IFNAMSIZ]; /* of a proxy: the host's device, which may go and come back with another index */
 	struct net_addr addr;
 	uint8_t mac[6];
 };
@@ -90,6 +91,13 @@ int entries_add(struct netctl *n, const struct net_entry *list, size_t count);
 int entries_of(struct netctl *n, uint32_t id, struct net_entry **ret); /* id 0: all */
 void entries_drop(struct netctl *n, uint32_t id);
 void entries_msg(struct nl_batch *b, const struct net_entry *entry, int type, int flags);
+/* Proxies on the host's device dev are on this one from now on. */
+void entries_move(struct netctl *n, const char *dev, int ifindex);
+
+/* sysctl.c: what the host needs to forward for those entries, and for published ports, is switched on again where it may be. */
+void forward_repair(struct netctl *n, struct nl *host, const struct net_entry *list, size_t count);
+/* Packets for published ports are forwarded from each of the host's devices with an address. */
+void forward_published(struct netctl *n);
 
 /* down.c: the registry of what net_sweep deletes. ns_fd becomes its. Without memory it is lost until the next adoption. */
 void dying_add(struct netctl *n, const struct net_dying *dying);
@@ -115,11 +123,12 @@ int pool_take_auto(struct netctl *n, uint32_t id, const struct net_addr *net, in
 /* An owner names its addresses itself, or had them before a restart. ResourceNotAvailable when another owner has it. */
 int pool_hold(struct netctl *n, uint32_t id, const struct net_addr *addr, struct err *err);
 void pool_drop(struct netctl *n, uint32_t id);
+bool pool_has(const struct netctl *n, const struct net_addr *addr); /* is it one of those for NAT? */
 bool pool_in_use(struct netctl *n); /* is there an address of the NAT pool that somebody has? */
 
 /*
  * nat.c: one table of our own: no sources that a link doesn't own, masquerading for the pool, published ports, classes. NotSupported
- * without nf_tables. nat_need makes it if this daemon has not yet: for each link with an end on the host. nat_sync makes the
+ * without nf_tables. nat_need makes it where it is not as this daemon left it: for each link with an end on the host. nat_sync makes the
  * whole anew in one transaction (adoption, repair), and takes it away where nobody has links, addresses of the pool or ports.
  */
 int nat_open(struct netctl *n);
@@ -129,6 +138,7 @@ int nat_sync(struct netctl *n, struct err *err);
 /* Adoption: what it had published. Known at once, in the kernel with the next nat_sync; nothing is refused. 0 or -ENOMEM. */
 int nat_found(struct netctl *n, uint32_t id, const struct net_ports *ports, const struct net_ifaddrs *ip);
 void nat_drop(struct netctl *n, uint32_t id);    /* its published ports */
+bool nat_publishes(struct netctl *n);            /* does anybody? */
 /* What its packets get on the host's uplinks: a class of htb.c (0: none) for what comes in over this link. */
 int nat_class(struct netctl *n, int ifindex, uint32_t classid, struct err *err);
 

@@ -294,6 +294,18 @@ bool net_spec_is_l3(const struct net_spec *spec)
 	return true;
 }
 
+const char *net_spec_for_root(const struct net_spec *spec)
+{
+	if (spec->mode == NET_NETNS)
+		return "netns";
+	for (size_t i = 0; i < spec->n; i++) {
+		const struct net_kind *kind = spec->devs[i].kind;
+		if (kind != &kind_l3 && kind != &kind_nat && kind != &kind_ip6tnl0)
+			return kind->word;
+	}
+	return spec->commands.n > 0 ? "ip" : NULL;
+}
+
 const struct net_dev *net_spec_dev(const struct net_spec *spec, const char *name)
 {
 	for (size_t i = 0; i < spec->n; i++)

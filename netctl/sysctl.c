@@ -1,10 +1,12 @@
 /* What the host's kernel must be told so that it forwards: files below /proc/sys/net, which shows the namespace that the thread is in. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "netctl/host.h"
 #include "netctl/up.h"
 
 #define NET_SYSCTL "/proc/sys/net/"
@@ -103,13 +105,20 @@ static void keep_advertisements(void)
 		closedir(dir);
 }
 
-static int forward4(const struct up *u, const struct up_dev *d, struct err *err)
+static int forward4(struct up *u, const struct up_dev *d, struct err *err)
 {
 	char path[128];
-	int r = 0;
+	char out[IFNAMSIZ];
+	int r = 0, ifindex;
 
 	for (size_t i = 0; r == 0 && i < d->uplink_n; i++) {
 		snprintf(path, sizeof(path), "ipv4/conf/%s/forwarding", d->uplinks[i].name);
+		r = need(u, path, err);
+	}
+	/* Answers from the world come in where the way out is, whatever device the gateway's address is on. */
+	ifindex = r == 0 ? host_way_out(&u->host) : 0;
+	if (ifindex > 0 && if_indextoname((unsigned)ifindex, out)) {
+		snprintf(path, sizeof(path), "ipv4/conf/%s/forwarding", out);
 		r = need(u, path, err);
 	}
 	return r;
@@ -153,4 +162,51 @@ int up_forwarding(struct up *u, const struct up_dev *d, uint8_t family, struct e
 		answer_at_once(u, d, family);
 	ns_leave(back);
 	return r;
+}
+
+/* ---- what has gone since ---- */
+
+static void switch_on(const char *format, const char *dev)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), format, dev);
+	if (get(path) == 0)
+		set(path, "1");
+}
+
+void forward_repair(struct netctl *n, struct nl *host, const struct net_entry *list, size_t count)
+{
+	bool routed = false;
+	char out[IFNAMSIZ];
+	int back, ifindex;
+
+	for (size_t i = 0; i < count; i++)
+		routed |= list[i].kind == ENTRY_ROUTE && list[i].addr.family == AF_INET;
+	if (!n->conf.set_sysctls || count == 0 || ns_enter(n->host_ns, &back) < 0)
+		return;
+	ifindex = routed ? host_way_out(host) : 0;
+	if (ifindex > 0 && if_indextoname((unsigned)ifindex, out))
+		switch_on("ipv4/conf/%s/forwarding", out);
+	for (size_t i = 0; i < count; i++)
+		if (list[i].kind == ENTRY_PROXY)
+			switch_on(list[i].addr.family == AF_INET ? "ipv4/conf/%s/forwarding" : "ipv6/conf/%s/proxy_ndp", list[i].dev);
+	ns_leave(back);
+}
+
+void forward_published(struct netctl *n)
+{
+	autofree struct host_addr *addrs = NULL;
+	autonl struct nl host = {};
+	char dev[IFNAMSIZ];
+	size_t count = 0;
+	int back;
+
+	if (!n->conf.set_sysctls || nl_open(&host, NETLINK_ROUTE, n->host_ns, NULL) < 0 || host_addrs(&host, &addrs, &count, NULL) < 0 ||
+	    ns_enter(n->host_ns, &back) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (addrs[i].addr.family == AF_INET && addrs[i].scope == RT_SCOPE_UNIVERSE && if_indextoname((unsigned)addrs[i].ifindex, dev))
+			switch_on("ipv4/conf/%s/forwarding", dev);
+	ns_leave(back);
 }

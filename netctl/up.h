@@ -63,6 +63,9 @@ int veth_add(struct up *u, struct up_dev *d, const char *prefix, int master, str
 
 /* Fills u->ip: addresses are taken and held. Those of no device of the specification are left as they are. */
 int up_addresses(struct up *u, struct err *err);
+/* How many addresses a prefix has; more than are answered for: ResourceNotAvailable. The number-th of them, a host. */
+int up_prefix_count(const struct net_addr *prefix, struct err *err);
+void up_prefix_nth(const struct net_addr *prefix, unsigned number, struct net_addr *ret);
 /* Devices of the host that a routed device's addresses are asked for on; InvalidValue (no such MASTER). */
 int up_uplinks(struct up *u, struct up_dev *d, struct err *err);
 /* The gateway of each family that it has addresses of; their devices are uplinks as well. InvalidNetworkAddress */

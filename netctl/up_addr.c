@@ -4,6 +4,8 @@
 
 #include "netctl/up.h"
 
+#define HOSTS_MAX 16u /* addresses of one prefix that are answered for */
+
 static const struct net_dev *dev_of(const struct up *u, const struct net_ifaddr *a)
 {
 	return net_spec_dev(u->req->spec, a->dev);
@@ -42,16 +44,61 @@ static int add_ip(struct up *u, const char *dev, const struct net_addr *addr, st
 	return 0;
 }
 
-/* One that the owner names itself. */
-static int hold(struct up *u, const struct net_ifaddr *a, struct err *err)
+int up_prefix_count(const struct net_addr *prefix, struct err *err)
+{
+	unsigned spare = (prefix->family == AF_INET ? 32u : 128u) - prefix->prefix;
+	char text[NET_ADDR_TEXT];
+
+	if (spare < 8 && 1U << spare <= HOSTS_MAX)
+		return 1 << spare;
+	net_addr_format(prefix, text);
+	return err_set(err, ERR_ResourceNotAvailable, "ip: '%s': more than %u addresses", text, HOSTS_MAX);
+}
+
+void up_prefix_nth(const struct net_addr *prefix, unsigned number, struct net_addr *ret)
+{
+	unsigned bits = prefix->family == AF_INET ? 32 : 128, last = bits / 8 - 1;
+	struct net_addr addr = *prefix;
+
+	addr.a[last] = (uint8_t)((addr.a[last] & ~((1U << (bits - addr.prefix)) - 1)) | number);
+	addr.prefix = (uint8_t)bits;
+	*ret = addr;
+}
+
+static int hold_one(struct up *u, const struct net_addr *addr, struct err *err)
 {
 	char text[NET_ADDR_TEXT];
 
-	net_addr_format(&a->addr, text);
+	net_addr_format(addr, text);
 	for (size_t i = 0; i < u->addr_n; i++)
-		if (u->addrs[i].addr.family == a->addr.family && memcmp(u->addrs[i].addr.a, a->addr.a, sizeof(a->addr.a)) == 0)
+		if (u->addrs[i].addr.family == addr->family && memcmp(u->addrs[i].addr.a, addr->a, sizeof(addr->a)) == 0)
 			return err_set(err, ERR_InvalidNetworkAddress, "ip: '%s': the host has this address itself", text);
-	return pool_hold(u->n, u->req->id, &a->addr, err);
+	return pool_hold(u->n, u->req->id, addr, err);
+}
+
+/* Nobody would masquerade it. */
+static int not_of_pool(const struct net_addr *addr, struct err *err)
+{
+	char text[NET_ADDR_TEXT];
+
+	net_addr_format(addr, text);
+	return err_set(err, ERR_InvalidNetworkAddress, "ip: '%s': not of the pool for NAT: see network.nat_first_ipv4, nat_first_ipv6, nat_count",
+		       text);
+}
+
+/* Those that the owner names itself: of a prefix all are routed to it, so all are its own. */
+static int hold(struct up *u, const struct net_dev *dev, const struct net_ifaddr *a, struct err *err)
+{
+	int count = up_prefix_count(&a->addr, err), r = MIN(count, 0);
+	struct net_addr addr;
+
+	for (int i = 0; i < count && r == 0; i++) {
+		up_prefix_nth(&a->addr, (unsigned)i, &addr);
+		if (dev->kind->flags & KIND_NAT && !pool_has(u->n, &addr))
+			return not_of_pool(&addr, err);
+		r = hold_one(u, &addr, err);
+	}
+	return r;
 }
 
 static int take_nat(struct up *u, const char *dev, struct err *err)
@@ -144,7 +191,7 @@ int up_addresses(struct up *u, struct err *err)
 		if (ip->p[i].automatic)
 			continue;
 		if (dev && is_routed(dev))
-			r = hold(u, &ip->p[i], err);
+			r = hold(u, dev, &ip->p[i], err);
 		if (r == 0)
 			r = add_ip(u, ip->p[i].dev, &ip->p[i].addr, err);
 	}

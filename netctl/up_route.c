@@ -4,7 +4,6 @@
 
 #include "netctl/up.h"
 
-#define PROXY_MAX 16u      /* addresses of one prefix that are answered for */
 #define BATCH_SPARE 16u    /* messages that one step may add */
 
 static bool is_of(const struct net_ifaddr *a, const struct net_dev *dev)
@@ -120,11 +119,9 @@ static int add_row(struct entry_list *list, const struct net_entry *row)
 static int host_rows(struct entry_list *list, struct net_entry row, unsigned number, const uint8_t *mac, const struct up_dev *d)
 {
 	bool proxied = !(d->dev->kind->flags & KIND_NAT);
-	unsigned last = row.addr.family == AF_INET ? 3 : 15;
 	int r = 0;
 
-	row.addr.prefix = row.addr.family == AF_INET ? 32 : 128;
-	row.addr.a[last] = (uint8_t)(row.addr.a[last] | number);
+	up_prefix_nth(&row.addr, number, &row.addr);
 	if (mac) {
 		row.kind = ENTRY_NEIGH;
 		memcpy(row.mac, mac, sizeof(row.mac));
@@ -133,6 +130,7 @@ static int host_rows(struct entry_list *list, struct net_entry row, unsigned num
 	row.kind = ENTRY_PROXY;
 	for (size_t i = 0; r == 0 && proxied && i < d->uplink_n; i++) {
 		row.ifindex = d->uplinks[i].ifindex;
+		memcpy(row.dev, d->uplinks[i].name, sizeof(row.dev));
 		r = add_row(list, &row);
 	}
 	return r;
@@ -142,18 +140,15 @@ static int addr_rows(struct up *u, const struct up_dev *d, const struct net_addr
 		     struct err *err)
 {
 	struct net_entry row = { .id = u->req->id, .kind = ENTRY_ROUTE, .ifindex = d->host, .addr = *addr };
-	unsigned spare = (addr->family == AF_INET ? 32u : 128u) - addr->prefix;
-	unsigned last = addr->family == AF_INET ? 3 : 15;
-	char text[NET_ADDR_TEXT];
-	int r;
+	int count = up_prefix_count(addr, err), r;
 
-	net_addr_format(addr, text);
-	if (spare > 8 || 1U << spare > PROXY_MAX)
-		return err_set(err, ERR_ResourceNotAvailable, "ip: '%s': more than %u addresses", text, PROXY_MAX);
-	row.addr.a[last] = (uint8_t)(row.addr.a[last] & ~((1U << spare) - 1));
+	if (count < 0)
+		return count;
+	up_prefix_nth(addr, 0, &row.addr);
+	row.addr.prefix = addr->prefix;
 	r = add_row(list, &row);
-	for (unsigned i = 0; r == 0 && i < 1U << spare; i++)
-		r = host_rows(list, row, i, mac, d);
+	for (int i = 0; r == 0 && i < count; i++)
+		r = host_rows(list, row, (unsigned)i, mac, d);
 	return r < 0 ? err_sys(err, -r, "ip") : 0;
 }
 

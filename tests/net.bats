@@ -71,6 +71,10 @@ teardown() {
 	for net in 'steal eth0' 'macvlan eth0 eth0' 'netns x' 'veth eth0 br0' 'tap t'; do
 		want_error Permission as daemon put u/net "$net"
 	done
+	for net in 'steal\neth0' 'host\neth0' 'host\t eth0' 'macvlan\neth0 eth0' 'L3;netns\nx' 'netns\nx' 'L3; ip\nlink' 'ipip6\nt fd00::1 fd00::2'; do
+		# shellcheck disable=SC2059 # with \n
+		! printf "$net" | as daemon dd "of=$PORTO_ROOT/u/net" bs=4096 iflag=fullblock conv=notrunc status=none 2>/dev/null || fail "taken: $net"
+	done
 	as daemon put u/net 'L3 veth'
 	as daemon put u/ip 'veth 10.11.0.77'
 	want_error Permission as daemon put u/state start
@@ -162,6 +166,20 @@ teardown() {
 	! put c/state start || fail "the host's own address"
 }
 
+@test "of a prefix each address is given" {
+	ct_start a net='L3 veth' ip='veth 10.11.0.16/29' command='sleep 1000'
+	want_error ResourceNotAvailable ct_start b net='L3 veth' ip='veth 10.11.0.20' command='sleep 1000'
+	error_says b 10.11.0.20
+	want_error ResourceNotAvailable ct_start c net='L3 veth' ip='veth 10.11.0.28/28' command='sleep 1000'
+	want_error InvalidNetworkAddress ct_start d net='L3 veth' ip='veth 10.11.0.2/30' command='sleep 1000'
+	error_says d '10.11.0.1'
+	want_error ResourceNotAvailable ct_start e net='L3 veth' ip='veth 10.11.0.64/27' command='sleep 1000'
+	kill_worker
+	want_error ResourceNotAvailable ct_start b
+	put a/state stop
+	ct_start b
+}
+
 @test "auto: a free address of the host's prefix, shown while it runs" {
 	ct_start a net='L3 veth' ip='veth auto' command='sleep 1000'
 	ct_start b net='L3 veth' ip='veth auto' command='sleep 1000'
@@ -183,6 +201,41 @@ teardown() {
 	[ "$(says in_ct n 192.0.2.1 7000)" = 'hello 7000' ]
 	ct_start m net='NAT' command='sleep 1000'
 	[ "$(prop n ip)" != "$(prop m ip)" ]
+	want_error InvalidNetworkAddress ct_start o net=NAT ip='eth0 10.99.0.5' command='sleep 1000'
+	error_says o 'not of the pool'
+	in_host "$PORTOD" --set network.nat_first_ipv4=255.255.255.0 --set network.nat_count=257 check | grep 'networks: missing: .*nat_count'
+}
+
+@test "NAT and publish on a host whose way out is not its first device, which goes and comes back" {
+	second_uplink() {
+		in_host ip link add eth1 type veth peer name eth1 netns "$TEST_CGROUP-world"
+		in_host ip addr add 10.15.0.1/24 dev eth1 && in_world ip addr add 10.15.0.254/24 dev eth1
+		in_host ip link set eth1 up && in_world ip link set eth1 up
+		in_host ip route replace default via 10.15.0.254
+	}
+	second_uplink
+	in_host sysctl -qw net.ipv4.conf.eth0.forwarding=0
+	ct_start n net=NAT command='sleep 1000'
+	ping_ok in_ct n 192.0.2.1
+	in_host sysctl -qw net.ipv4.conf.eth0.forwarding=0
+	put n/publish 'tcp 8080:80'
+	listen in_ct n 80
+	[ "$(says in_world 10.11.0.1 8080)" = 'hello 80' ]
+	[ "$(says in_world 10.15.0.1 8080)" = 'hello 80' ]
+	in_host ip link del eth1
+	second_uplink
+	kill_worker
+	ping_ok in_ct n 192.0.2.1
+	in_host ip link del eth1
+	in_host ip route add default via 10.11.0.254
+}
+
+@test "rules that somebody has flushed are there again for the next container" {
+	ct_start n net=NAT command='sleep 1000'
+	in_host nft flush ruleset
+	ct_start m net=NAT command='sleep 1000'
+	ping_ok in_ct m 192.0.2.1
+	ping_ok in_ct n 192.0.2.1
 }
 
 @test "publish: a port of the host leads inside" {
@@ -201,6 +254,16 @@ teardown() {
 	put o/state start
 	kill_worker
 	[ "$(says in_world 10.11.0.1 8081)" = 'hello 80' ]
+}
+
+@test "publish: leads to an address that the container has and the host leads to, or is refused" {
+	ct_new m net='macvlan eth0 eth0' ip='eth0 10.11.0.9/24' publish='tcp 8080:80' command='sleep 1000'
+	want_error InvalidValue put m/state start
+	ct_start a net='macvlan eth0 m0; L3 veth' ip='other 10.11.0.77; m0 10.11.0.9/24; veth 10.11.0.3' publish='tcp 8080:80' command='sleep 1000'
+	listen in_ct a 80
+	[ "$(says in_host 10.11.0.1 8080)" = 'hello 80' ]
+	kill_worker
+	[ "$(says in_host 10.11.0.1 8080)" = 'hello 80' ]
 }
 
 @test "macvlan: a neighbour of the world, with the MTU asked for" {
@@ -312,6 +375,42 @@ within() {
 	want_error InvalidValue put a/net_rx_limit 1M
 }
 
+@test "net_limit on the host's network holds for those below that were there before" {
+	ct_start p
+	ct_start p/a command='sh -c "sleep 1; exec iperf3 -c 10.11.0.254 -t 3 -J"'
+	ct_start p/a/b command='sleep 1000'
+	server in_world
+	put p/net_limit 2M
+	class=$(prop p 'net_class_id[CS0]')
+	[ "$class" != 1:0 ]
+	prop_is p/a/b 'net_class_id[CS0]' "$class"
+	prop p/a wait >/dev/null
+	within "$(prop p/a stdout | jq -r '.end.sum_received.bits_per_second / 8 * 1514 / 1448 | floor')" 2097152 10
+	kill_worker
+	put p/net_limit 0
+	prop_is p/a/b 'net_class_id[CS0]' 1:0
+	put p/net_limit 3M
+	prop_is p/a/b 'net_class_id[CS0]' "$(prop p 'net_class_id[CS0]')"
+}
+
+@test "net_limit on the host's network: more of them inside one another than the kernel has levels for is refused" {
+	name=d
+	ct_start d
+	for _ in 1 2 3 4 5 6; do
+		name=$name/d
+		ct_start "$name" net_limit=5M
+	done
+	ct_new "$name/d" net_limit=1M
+	! put "$name/d/state" start || fail 'it started, and has no limit'
+	error_says "$name/d" 'room for 6'
+	put "$name/d/net_limit" 0
+	ct_start "$name/d"
+	want_error NotSupported put "$name/d/net_limit" 1M
+	want_error NotSupported put d/net_limit 9M
+	prop_is "$name/d" 'net_class_id[CS0]' "$(prop "$name" 'net_class_id[CS0]')"
+	prop_is d net_limit ''
+}
+
 @test "two containers with guarantees of 3:1 share a full link so" {
 	ct_new a net_guarantee=3M net_limit='default: 4M' command='iperf3 -c 10.11.0.254 -p 5201 -t 6 -J'
 	ct_new b net_guarantee=1M net_limit='default: 4M' command='iperf3 -c 10.11.0.254 -p 5202 -t 6 -J'
@@ -353,6 +452,17 @@ sent_all() {
 	[ "$(prop a 'net_rx_packets[Uplink]')" -gt 10 ]
 	grep -q '^net_tx_bytes\[veth\] [1-9]' "$PORTO_ROOT/a/stat"
 	[ "$(prop a 'net_snmp[TcpOutSegs]')" -gt 10 ]
+}
+
+@test "a container that has removed its device can be read, and leaves nothing" {
+	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=1M command='sleep 1000'
+	in_ct a ip link del veth
+	prop_is a net_bytes 'Uplink: 0'
+	prop a stat >/dev/null
+	kill_worker
+	prop_is a net_bytes 'Uplink: 0'
+	ct_destroy a
+	no_links
 }
 
 @test "counters of those who share the host's network are true too, and outlive the worker and the child" {
@@ -472,7 +582,7 @@ sent_all() {
 	daemon_stop
 	printf '#!/bin/sh\nenv | grep ^PORTO_ | sort > %s/ifup\n[ "$PORTO_CONTAINER" != bad ]\n' "$TEST_DIR" >"$TEST_DIR/ifup.sh"
 	chmod +x "$TEST_DIR/ifup.sh"
-	DAEMON+=(--set "network.ifup_script=$TEST_DIR/ifup.sh")
+	DAEMON+=(--set "network.ifup_script=$TEST_DIR/ifup.sh" --set network.enable_ip=true)
 	daemon_up
 	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=1M command='sleep 1000'
 	grep -qx 'PORTO_CONTAINER=a' "$TEST_DIR/ifup"
@@ -482,6 +592,21 @@ sent_all() {
 	! put bad/state start || fail 'it started'
 	error_says bad ifup_script
 	ct_destroy a bad
+	printf '#!/bin/sh\nsleep 1000 &\nsleep 1000\n' >"$TEST_DIR/ifup.sh"
+	ct_new slow net='L3 veth' ip='veth 10.11.0.4' command='sleep 1000'
+	put slow/state start &
+	wait_for 'pgrep -f "^/bin/sh $TEST_DIR/ifup.sh"'
+	put slow/state 'stop 0'
+	! wait $! || fail 'it started'
+	prop_is slow state stopped
+	! pgrep -f "^/bin/sh $TEST_DIR/ifup.sh" || fail 'the script is still there'
+	printf '#!/bin/sh\n' >"$TEST_DIR/ifup.sh"
+	ct_new slower net='L3 veth; ip monitor' ip='veth 10.11.0.4' command='sleep 1000'
+	put slower/state start &
+	wait_for 'pgrep -x ip -a | grep -qx "[0-9]* ip monitor"'
+	put slower/state 'stop 0'
+	! wait $! || fail 'it started'
+	ct_destroy slow slower
 	no_links
 }
 

@@ -144,6 +144,45 @@ static void test_killed(void)
 	sh("ip link del br0");
 }
 
+/* A second device of the host leads to the rest of the world. */
+static bool second_uplink(void)
+{
+	return sh("ip link add up1 type veth peer name w1") && sh("ip link set w1 netns /proc/%d/fd/%d", (int)getpid(), world_ns) &&
+	       sh("ip addr add 10.8.0.1/24 dev up1; ip link set up1 up; ip route replace default via 10.8.0.2") &&
+	       sh_in(world_ns, "ip addr add 10.8.0.2/24 dev w1; ip link set w1 up");
+}
+
+static bool first_uplink(void)
+{
+	return sh("ip link add up0 type veth peer name w0") && sh("ip link set w0 netns /proc/%d/fd/%d", (int)getpid(), world_ns) &&
+	       sh("ip addr add 10.9.0.1/24 dev up0; ip addr add fd09::1/64 dev up0 nodad; ip link set up0 up") &&
+	       sh_in(world_ns, "ip addr add 10.9.0.2/24 dev w0; ip addr add fd09::2/64 dev w0 nodad; ip link set w0 up");
+}
+
+static void test_uplinks(void)
+{
+	struct netctl *n = netctl_new("test");
+	struct box a, b;
+
+	sh("echo 0 > /proc/sys/net/ipv4/conf/up0/forwarding");
+	unit_ok(second_uplink(), "uplinks: the way out is another device than the first");
+	unit_ok(box_up(n, &a, 1, "L3", "eth0 10.9.0.10; eth0 fd09::10", "") == 0 && box_up(n, &b, 2, "NAT", "", "") == 0, "uplinks: two containers");
+	unit_ok(talks_all(b.ns, world_ns, "10.8.0.2"), "uplinks: NAT by the second");
+	unit_ok(talks_all(world_ns, a.ns, "10.9.0.10"), "uplinks: L3 by the first");
+	unit_ok(sh("ip link del up0; ip link del up1") && first_uplink() && second_uplink(), "uplinks: both go away and come back");
+	netctl_repair(n);
+	unit_ok(talks_all(b.ns, world_ns, "10.8.0.2"), "uplinks: NAT again");
+	unit_ok(talks_all(world_ns, a.ns, "10.9.0.10") && talks_all(world_ns, a.ns, "fd09::10"), "uplinks: L3 again, asked for on the new one");
+	net_down(n, 1);
+	net_down(n, 2);
+	unit_ok(sh("[ -z \"$(ip neigh show proxy)$(ip -6 neigh show proxy)\" ]"), "uplinks: no proxies are left");
+	box_done(&a);
+	box_done(&b);
+	unit_ok(swept(n), "uplinks: nothing is left");
+	netctl_close(n);
+	sh("ip link del up1");
+}
+
 int main(void)
 {
 	if (geteuid() != 0 || !net_begin()) {
@@ -153,6 +192,7 @@ int main(void)
 	test_adopt();
 	test_same_id();
 	test_two();
+	test_uplinks();
 	test_killed();
 	return unit_end();
 }

@@ -293,18 +293,23 @@ static void test_classes(struct netctl *n)
 	passed(three, 1, "has a class here too");
 }
 
-/* HTB has room for six levels of owners; those further down share the class of the sixth. */
+/* HTB has room for six levels of owners: more can't be had, below or in between. */
 static void test_depth(struct netctl *n)
 {
-	for (uint32_t i = 0; i < 9; i++)
+	for (uint32_t i = 0; i < 6; i++)
 		unit_int(limit(n, 20 + i, i ? 19 + i : 0, "out", 30 << 20), 0, "an owner below the last");
 	unit_ok(net_class_id(n, 25) != net_class_id(n, 24), "the sixth has a class of its own");
-	unit_ok(net_class_id(n, 26) == net_class_id(n, 25) && net_class_id(n, 28) == net_class_id(n, 25), "the others share it");
+	unit_int(limit(n, 26, 25, "out", 1 << 20), -EOPNOTSUPP, "the seventh is refused");
+	unit_int(limit(n, 26, 25, "out", 0), 0, "without a limit it may be there");
+	unit_ok(net_class_id(n, 26) == net_class_id(n, 25), "and shares the class above");
+	unit_int(limit(n, 19, 0, "out", 30 << 20), 0, "one beside them");
+	unit_int(limit(n, 20, 19, "out", 30 << 20), -EOPNOTSUPP, "can't come above them");
+	unit_int(class_stats(0).classes, 2 + 2 * 7, "they have what they had");
 	unit_int(limit(n, 22, 0, "out", 30 << 20), 0, "the third becomes a first");
 	struct err err = {};
 	unit_int(class_repair(n, &err), 0, "the trees are whole");
-	for (uint32_t i = 9; i > 0; i--)
-		class_drop(n, 19 + i);
+	for (uint32_t id = 26; id >= 19; id--)
+		class_drop(n, id);
 	unit_int(class_stats(0).classes, 0, "and go with the last");
 }
 

@@ -342,6 +342,40 @@ static void test_others_flush(struct netctl *n)
 	unit_ok(nat_class(n, (int)if_nametoindex("L3-1"), 0, &err) == 0 && !nft_says("t.1-x", "1:11"), "none: %s", err.text);
 }
 
+/* The kernel numbers tables: the same number is the same table. */
+static long handle_of(const char *table)
+{
+	char command[256], line[256] = "";
+	const char *at;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "nft -a list table inet porto_%s", table);
+	f = popen(command, "r"); // NOLINT(cert-env33-c)
+	if (f) {
+		(void)!fgets(line, sizeof(line), f);
+		pclose(f);
+	}
+	at = strstr(line, "handle ");
+	return at ? strtol(at + 7, NULL, 10) : -1;
+}
+
+static void test_sync(struct netctl *n)
+{
+	struct err err = {};
+	long made = 0, again = 0;
+
+	unit_ok(nat_sync(n, &err) == 0 && (made = handle_of("t.1-x")) > 0, "the table is there: %s", err.text);
+	unit_ok(publish(n, 1, "tcp 8083:80", &err) == 0 && nat_sync(n, &err) == 0, "a change and a look: %s", err.text);
+	unit_int(handle_of("t.1-x"), made, "nobody has touched it, so it stays");
+	run("nft flush chain inet porto_t.1-x spoof");
+	unit_ok(nat_sync(n, &err) == 0 && (again = handle_of("t.1-x")) > made && nft_says("t.1-x", "oif missing drop"),
+		"rules that somebody removed are put back: %s", err.text);
+	run("nft add table inet porto_other; nft delete table inet porto_other");
+	unit_ok(publish(n, 1, "tcp 8082:80", &err) == 0 && nat_sync(n, &err) == 0 && handle_of("t.1-x") > again,
+		"where others change rules it is made again: %s", err.text);
+	hears(&world, SOCK_STREAM, "192.0.2.1", 8082, "one 192.0.2.2", "with what is published");
+}
+
 static void test_again(void)
 {
 	struct net_ports ports = {};
@@ -406,6 +440,7 @@ int main(void)
 	test_masquerade(&n);
 	test_spoof();
 	test_publish(&n);
+	test_sync(&n);
 	test_flows(&n);
 	test_busy(&n);
 	test_others_flush(&n);
