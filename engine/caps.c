@@ -5,6 +5,7 @@
 
 #include "base/proc.h"
 #include "engine/hooks.h"
+#include "engine/userns.h"
 
 #define BIT(cap) CAPS_BIT(CAP_##cap)
 #define ALL (CAPS_BIT(CAP_LAST_CAP + 1) - 1)
@@ -112,7 +113,16 @@ static int refuse(struct err *err, enum err_kind kind, const char *prop, uint64_
 	return err_set(err, kind, "%s: %s: %s", prop, text_str(&names), why);
 }
 
-int caps_check_start(const struct ct *ct, struct err *err)
+/*
+ * Whoever has CAP_NET_ADMIN in the host's user namespace may change the links of any network namespace that his own knows by a number
+ * (IFLA_TARGET_NETNSID, RTM_NEWNSID): a network of its own does not confine it, a user namespace does.
+ */
+static bool may_reach_links(struct ct *ct)
+{
+	return ct->owner_uid != 0 && userns_owner(ct) == NULL;
+}
+
+int caps_check_start(struct ct *ct, struct err *err)
 {
 	uint64_t ambient = ct->val[PROP_capabilities_ambient].u, beyond;
 
@@ -124,7 +134,10 @@ int caps_check_start(const struct ct *ct, struct err *err)
 		return refuse(err, ERR_Permission, "capabilities_ambient", beyond,
 			      "would reach beyond the container: KILL and SYS_PTRACE take isolate, IPC_LOCK a memory_limit, NET_ADMIN and "
 			      "NET_RAW a network of its own, unless root owns the container");
-	return 0;
+	beyond = may_reach_links(ct) ? ambient & NET_CAPS : 0;
+	return beyond == 0 ? 0
+			   : refuse(err, ERR_Permission, "capabilities_ambient", beyond,
+				    "would reach the links of the host: it takes userns, unless root owns the container");
 }
 
 /* ---- hooks ---- */

@@ -16,6 +16,6 @@ uint64_t caps_allowed(const struct ct *ct);
 /* The bounding set in the user namespace of owner: all, but for the lists set from there down to ct. */
 uint64_t caps_inside(const struct ct *ct, const struct ct *owner);
 /* Rules that depend on other properties: at the start. */
-int caps_check_start(const struct ct *ct, struct err *err);
+int caps_check_start(struct ct *ct, struct err *err);
 
 #endif

@@ -156,6 +156,15 @@ without() {
 	as daemon put u/isolate false
 	as daemon put u/capabilities KILL
 	want_error Permission as daemon put u/state start
+	# with this one, links of the host can be changed out of any network
+	as daemon ct_new v command=true net=none capabilities_ambient=NET_RAW
+	as daemon put v/state start
+	as daemon put v/state stop
+	as daemon put v/capabilities_ambient NET_ADMIN
+	want_error Permission as daemon put v/state start
+	error_says v 'takes userns'
+	as daemon put v/userns true
+	as daemon put v/state start
 }
 
 @test "no_new_privs: the kernel gives setuid programs nothing" {
