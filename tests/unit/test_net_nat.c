@@ -103,16 +103,25 @@ static void wire_all(void)
 static void serve(int ns, int type, uint16_t port, const char *word)
 {
 	struct sockaddr_in6 at = { .sin6_family = AF_INET6, .sin6_port = htons(port) }, peer;
-	int fd, off = 0, pid = child(ns);
+	int fd, off = 0, ready[2], pid;
+	char there = 0;
 
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return;
+	pid = child(ns);
 	if (pid != 0) {
 		servers[server_count++] = pid;
+		close(ready[1]);
+		(void)!read(ready[0], &there, 1); /* who asks earlier is refused */
+		close(ready[0]);
 		return;
 	}
 	fd = socket(AF_INET6, type, 0);
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || (type == SOCK_STREAM && listen(fd, 16) < 0))
 		_exit(1);
+	(void)!write(ready[1], &there, 1);
+	close(ready[1]);
 	for (;;) {
 		socklen_t len = sizeof(peer);
 		char name[INET6_ADDRSTRLEN], text[128], byte;
