@@ -4,7 +4,7 @@
 # shellcheck disable=SC2016 # meant for shells in containers and for wait_for
 
 bats_require_minimum_version 1.5.0
-# what a container may open besides the usual devices
+# shellcheck disable=SC2034 # for helpers.bash: what a container may open besides the usual devices
 PORTOD_OPTIONS=('container.extra_devices=/dev/loop0 rw*')
 load helpers
 
