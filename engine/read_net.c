@@ -76,7 +76,7 @@ static int by_device(struct ct *ct, const char *name, const char *key, field_fn 
 	if (key == NULL)
 		add(&s.m, "Uplink", s.uplink, &s.failed);
 	v.m = s.m;
-	if (r == -ENODEV)
+	if (ct->state == CT_DEAD)
 		r = err_set_no(err, ERR_InvalidState, ENODATA, "%s: its network has gone with its processes", name);
 	else if (r < 0 || s.failed < 0)
 		r = err_sys(err, r < 0 ? -r : -s.failed, "%s", name);

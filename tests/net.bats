@@ -328,6 +328,24 @@ server() {
 	sleep 0.3
 }
 
+# rate_of_own NAME PROPERTY...: of a container with these that sends to the world, on the network it has.
+rate_of_own() {
+	ct_destroy "$1" 2>/dev/null || :
+	ct_run "$@" command='iperf3 -c 10.11.0.254 -t 4 -J' || return
+	prop "$1" stdout | jq -r '.end.sum_received.bits_per_second / 8 * 1514 / 1448 | floor'
+}
+
+# rate_is WANTED PERCENT COMMAND...: the rate that it measures is that; other load may spoil two tries, by too little.
+rate_is() {
+	local wanted=$1 percent=$2 got
+	shift 2
+	for _ in 1 2 3; do
+		got=$("$@") || return
+		[ "$got" -lt $((wanted - wanted * percent / 100)) ] || break
+	done
+	within "$got" "$wanted" "$percent"
+}
+
 # within VALUE WANTED PERCENT
 within() {
 	awk -v v="$1" -v w="$2" -v p="$3" 'BEGIN { exit !(v >= w * (1 - p / 100) && v <= w * (1 + p / 100)) }' ||
@@ -337,10 +355,10 @@ within() {
 @test "net_limit and net_rx_limit hold, change at once, and go" {
 	ct_start a net='L3 veth' ip='veth 10.11.0.2' net_limit=10M net_rx_limit='veth: 5M' command='sleep 1000'
 	server in_world
-	within "$(rate_of 'in_ct a' 10.11.0.254 4)" 10485760 8
-	within "$(rate_of 'in_ct a' 10.11.0.254 4 -R)" 5242880 8
+	rate_is 10485760 8 rate_of 'in_ct a' 10.11.0.254 4
+	rate_is 5242880 8 rate_of 'in_ct a' 10.11.0.254 4 -R
 	put a/net_limit 2M
-	within "$(rate_of 'in_ct a' 10.11.0.254 4)" 2097152 10
+	rate_is 2097152 10 rate_of 'in_ct a' 10.11.0.254 4
 	put a/net_limit 0
 	[ "$(rate_of 'in_ct a' 10.11.0.254 2)" -gt 20000000 ]
 }
@@ -366,9 +384,7 @@ within() {
 	ct_start a net_limit=5M command='sleep 1000'
 	server in_world
 	pid=$(prop a root_pid)
-	ct_start b net_limit=5M command="iperf3 -c 10.11.0.254 -t 4 -J"
-	prop b wait >/dev/null
-	within "$(prop b stdout | jq -r '.end.sum_received.bits_per_second / 8 * 1514 / 1448 | floor')" 5242880 10
+	rate_is 5242880 10 rate_of_own b net_limit=5M
 	put a/net_limit 0
 	put b/state stop
 	[ -n "$pid" ]

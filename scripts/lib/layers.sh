@@ -61,7 +61,8 @@ make_item() {
 }
 
 why_item() {
-	if ! [ -d "$item" ] || ! take_line "$item/place"; then
+	# It may go between two looks: what it still says of itself counts.
+	if ! [ -d "$item" ] || { [ "$item" != "$items" ] && ! take_line "$item/place"; }; then
 		no_item
 	elif ! [ -e "$item/$1" ]; then
 		kind_error '9 NotSupported' "this portod has no $1 of a $kind"
