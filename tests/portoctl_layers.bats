@@ -182,7 +182,7 @@ endless() {
 	[ "$(<"$output/etc/os-release")" = small ]
 	ctl 0 vunlink "$output"
 	ctl 0 layer -P "$place" -R x
-	[ ! -e "$place/porto_layers/x" ]
+	wait_for "[ ! -e $place/porto_layers/x ]" # a place may be slow: its own thread takes it out
 	ctl 25 layer -P place-two -I x base.tar
 }
 
