@@ -150,6 +150,8 @@ static int add_filesystems(struct spawn *s, struct err *err)
 		spawn_op(s, "proc");
 	if (ct_has_root(ct) || (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct)))
 		spawn_op_num(s, "run", (long)run_size(ct));
+	if (ct->val[PROP_virt_mode].u == VIRT_DOCKER && s->userns == ct)
+		spawn_op(s, "runtimes");
 	if (strcmp(cgroupfs, "none") != 0)
 		add_cgroupfs(s, cgroupfs);
 	return 0;

@@ -252,6 +252,27 @@ int op_sys(struct init *in, char **arg UNUSED)
 	return 0;
 }
 
+/*
+ * For container runtimes in a user namespace. Those inside mount a writable sysfs only if they see one; nothing in it is theirs.
+ * And they ask systemd for cgroups where its directory is, which is another one's here, in cgroups they don't see.
+ */
+int op_runtimes(struct init *in, char **arg UNUSED)
+{
+	struct mount_attr clear = { .attr_clr = MOUNT_ATTR_RDONLY };
+	static const char *const options[] = { "mode", "755", NULL };
+
+	if (mount_base(in, false))
+		return -1;
+	autoclose int sys = open_below(in->root_fd, "sys", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	if (sys < 0 || mount_setattr(sys, "", AT_EMPTY_PATH, &clear, sizeof(clear)))
+		return init_fail_path(in, errno, "can't make writable ", "/sys");
+	autoclose int dir = open_below(in->root_fd, "run/systemd", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	if (dir < 0)
+		return 0;
+	autoclose int fs = mount_on(in, dir, "", "tmpfs", options, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV);
+	return fs < 0 ? -1 : 0;
+}
+
 /* The container's own /proc may be that of its parent, read-only; a mount that hangs nowhere is of our namespaces alone. */
 int op_sysctl(struct init *in, char **arg)
 {

@@ -47,6 +47,7 @@ const struct init_op init_ops[] = {
 	{ "rlimit",   4, op_rlimit },
 	{ "root",     1, op_root },
 	{ "run",      1, op_run },
+	{ "runtimes", 0, op_runtimes },
 	{ "sched",    2, op_sched },
 	{ "seccomp",  1, op_seccomp },
 	{ "session",  0, op_session },
