@@ -146,6 +146,9 @@ static int add_filesystems(struct spawn *s, struct err *err)
 		spawn_op(s, "no_console");
 	if (ct_has_root(ct) || s->userns == ct)
 		spawn_op(s, "sys");
+	/* in a user namespace the queues come to be with the ipc namespace, later, and FUSE's connections are nobody's to mount */
+	if (ct_has_root(ct) && ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct) && s->userns == NULL)
+		spawn_op(s, "premount");
 	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
 		spawn_op(s, "proc");
 	if (ct_has_root(ct) || (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct)))

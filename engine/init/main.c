@@ -41,6 +41,7 @@ const struct init_op init_ops[] = {
 	{ "open",     3, op_open },
 	{ "pivot",    0, op_pivot },
 	{ "porto",    3, op_porto },
+	{ "premount", 0, op_premount },
 	{ "proc",     0, op_proc },
 	{ "readonly", 0, op_readonly },
 	{ "reporto",  2, op_reporto },
