@@ -179,7 +179,7 @@ static int check_bind_item(struct change *c, const char *item)
 	if (strv_split(item, ' ', &words) < 0)
 		return err_sys(c->err, ENOMEM, "bind");
 	if (words.n < 2 || words.n > 3)
-		return err_set(c->err, ERR_InvalidValue, "bind: '%.200s': expected source target [flags]", item);
+		return err_set(c->err, ERR_InvalidValue, "bind: '%.200s': expected source target [flag,flag...]", item);
 	if (words.p[0][0] != '/' || words.p[1][0] != '/')
 		return err_set(c->err, ERR_InvalidValue, "bind: '%.200s': source and target must be absolute paths", item);
 	if (words.n == 3 && strv_split(words.p[2], ',', &flags) < 0)

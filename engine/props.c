@@ -152,6 +152,7 @@ static int check_writable(struct change *c)
 static int bad_value(struct change *c, int r)
 {
 	const struct prop_type *t = props[c->prop].type;
+	autotext struct text word = {};
 
 	if (r == -ENOMEM)
 		return err_sys(c->err, ENOMEM, "%s", props[c->prop].name);
@@ -160,7 +161,10 @@ static int bad_value(struct change *c, int r)
 	if (t == &type_bool) /* the original's kind for it */
 		return err_set_no(c->err, ERR_Unknown, EINVAL, "%s: '%.200s': expected %s", props[c->prop].name, c->text,
 				  t->expected);
-	return err_set(c->err, ERR_InvalidValue, "%s: '%.200s': expected %s", props[c->prop].name, c->text, t->expected);
+	if (t->wrong != NULL)
+		t->wrong(c->key != NULL ? c->key : c->text, &word);
+	return err_set(c->err, ERR_InvalidValue, "%s: '%.200s': expected %s", props[c->prop].name,
+		       word.len > 0 ? text_str(&word) : c->text, t->expected);
 }
 
 /* Text -> the whole new value in *v. */

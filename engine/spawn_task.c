@@ -1,5 +1,6 @@
 /* What a new process is told about itself: limits, streams, ids, its command. */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +217,8 @@ static int add_seccomp(struct spawn *s, struct err *err)
  */
 static int add_rights(struct spawn *s, struct err *err)
 {
+	uint64_t caps;
+
 	spawn_op(s, "keyring");
 	if (!s->enters) {
 		op_mask(s, "bound", caps_allowed(s->ct));
@@ -224,7 +227,11 @@ static int add_rights(struct spawn *s, struct err *err)
 	/* inside there is no right to be preferred */
 	add_sched(s);
 	spawn_op1(s, "enter", !(s->b.flags & CLONE_NEWNS || ct_unshares(s->ct)) ? "" : s->b.flags & CLONE_NEWUTS ? "all" : "mounts");
-	op_mask(s, "bound", caps_inside(s->ct, s->userns));
+	caps = caps_inside(s->ct, s->userns);
+	/* worth nothing there, but systemd takes it for a sign that it may mount the host's debugfs */
+	if (s->ct->val[PROP_virt_mode].u == VIRT_OS)
+		caps &= ~CAPS_BIT(CAP_SYS_RAWIO);
+	op_mask(s, "bound", caps);
 	return add_seccomp(s, err);
 }
 

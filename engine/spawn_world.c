@@ -146,10 +146,15 @@ static int add_filesystems(struct spawn *s, struct err *err)
 		spawn_op(s, "no_console");
 	if (ct_has_root(ct) || s->userns == ct)
 		spawn_op(s, "sys");
+	/* in a user namespace the queues come to be with the ipc namespace, later, and FUSE's connections are nobody's to mount */
+	if (ct_has_root(ct) && ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct) && s->userns == NULL)
+		spawn_op(s, "premount");
 	if (s->b.flags & CLONE_NEWPID || ct_has_root(ct))
 		spawn_op(s, "proc");
 	if (ct_has_root(ct) || (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct)))
 		spawn_op_num(s, "run", (long)run_size(ct));
+	if (ct->val[PROP_virt_mode].u == VIRT_DOCKER && s->userns == ct)
+		spawn_op(s, "runtimes");
 	if (strcmp(cgroupfs, "none") != 0)
 		add_cgroupfs(s, cgroupfs);
 	return 0;

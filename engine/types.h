@@ -31,6 +31,8 @@ struct prop_type {
 	const char *expected; /* for sentences: "cores like 1.5c, a percentage of the host, or 500000000ns" */
 	/* text is trimmed, NUL-terminated. -EINVAL, -ERANGE, -ENOMEM. */
 	int (*parse)(const char *text, union value *ret);
+	/* For sentences, NULL where it is not worth it: the first word of a text, or key, for which it was refused; if there is none, nothing. */
+	void (*wrong)(const char *text, struct text *out);
 	void (*format)(const union value *v, struct text *out);
 	bool (*equal)(const union value *a, const union value *b);
 	void (*release)(union value *v);                     /* NULL: nothing owned */

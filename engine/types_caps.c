@@ -47,6 +47,18 @@ int caps_parse(const char *text, uint64_t *ret)
 	return 0;
 }
 
+static void wrong(const char *text, struct text *out)
+{
+	autostrv struct strv words = {};
+
+	(void)strv_split(text, ';', &words);
+	for (size_t i = 0; i < words.n; i++)
+		if (find(words.p[i]) < 0) {
+			text_add(out, words.p[i]);
+			return;
+		}
+}
+
 static int parse(const char *text, union value *ret)
 {
 	uint64_t mask;
@@ -111,5 +123,5 @@ static int append(const union value *old, const char *text, union value *ret)
 
 const struct prop_type type_caps = {
 	.name = "caps", .expected = "capabilities like CHOWN;NET_RAW, or [SYS_ADMIN] true or false",
-	.parse = parse, .format = format, .equal = equal, .get_key = get_key, .set_key = set_key, .append = append,
+	.parse = parse, .wrong = wrong, .format = format, .equal = equal, .get_key = get_key, .set_key = set_key, .append = append,
 };

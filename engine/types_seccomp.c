@@ -154,6 +154,28 @@ static int profile_check(const char *text, struct text *out)
 	return r == 0 && (items.n == 0 || out->len > PROFILE_MAX) ? -EINVAL : r;
 }
 
+static bool is_known(const char *word)
+{
+	struct seccomp_call call;
+	uint32_t action;
+	uint64_t caps;
+
+	if (strchr("+-", *word) != NULL)
+		return caps_parse(word + 1, &caps) == 0;
+	return strcmp(word, "default") == 0 || seccomp_action_parse(word, &action) == 0 || seccomp_call_parse(word, &call) == 0;
+}
+
+static void wrong(const char *text, struct text *out)
+{
+	autofree char *copy = *text == '{' ? NULL : strdup(text);
+
+	for (char *word, *rest = copy; (word = strsep(&rest, "; \t\n"));)
+		if (*word != '\0' && !is_known(word)) {
+			text_add(out, word);
+			return;
+		}
+}
+
 static int parse(const char *text, union value *ret)
 {
 	autotext struct text out = {}, json = {};
@@ -181,6 +203,6 @@ static int parse(const char *text, union value *ret)
 const struct prop_type type_seccomp = {
 	.name = "seccomp", .expected = "default, none, calls like `ptrace bpf`, a profile like `default errno; allow read write exit_group`, "
 				       "or one in Docker's JSON form",
-	.parse = parse, .format = text_value_format, .equal = text_value_equal, .release = text_value_release,
+	.parse = parse, .wrong = wrong, .format = text_value_format, .equal = text_value_equal, .release = text_value_release,
 	.copy = text_value_copy,
 };

@@ -69,6 +69,7 @@ without() {
 	ct_new a 'capabilities=cap_net_raw;CHOWN'
 	prop_is a capabilities 'CHOWN;NET_RAW'
 	want_error InvalidValue put a/capabilities 'CHOWN;SYS_ADMN'
+	[[ $(prop a error) == *"capabilities: 'SYS_ADMN': expected"* ]] || fail "$(prop a error)"
 	prop_is a capabilities 'CHOWN;NET_RAW'
 	add a/capabilities KILL
 	prop_is a capabilities 'CHOWN;KILL;NET_RAW'
@@ -86,6 +87,7 @@ without() {
 	put 'a/capabilities[SYS_ADMIN;SYS_BOOT]' true
 	prop_is a 'capabilities_allowed[SYS_ADMIN]' true
 	want_error InvalidValue put 'a/capabilities[NOBODY]' true
+	[[ $(prop a error) == *"'NOBODY': expected"* ]] || fail "$(prop a error)"
 	want_error InvalidValue put 'a/capabilities[CHOWN]' 1
 	want_errno EINVAL prop a 'capabilities[NOBODY]'
 	put a/command 'sleep 1000'

@@ -75,6 +75,9 @@ systemd_state() {
 	[[ $output == */systemd ]] || fail "$output"
 	run "$PORTOCTL" enter a cat /proc/1/comm
 	[ "$output" = systemd ] || fail "$output"
+	# what it would mount is there, but for FUSE's connections: those of the host, each with a file that ends it
+	run "$PORTOCTL" shell a 'sh -c "ls /sys/fs/fuse/connections; grep -c /dev/mqueue /proc/mounts; systemctl is-active sys-fs-fuse-connections.mount dev-mqueue.mount"'
+	[ "$output" = $'1\nactive\nactive' ] || fail "$output"
 	local begin=$SECONDS
 	put a/state stop
 	[ $((SECONDS - begin)) -lt 15 ] || fail 'killed at the deadline'

@@ -609,6 +609,8 @@ wait_in_background() {
 	err_is 'Container exit code: 3'
 	USER=me SUDO_USER='' ctl 0 shell a printenv debian_chroot
 	out_is a
+	ctl 0 shell a -- expr --version # as kubectl exec and others want it
+	[[ $output == expr* ]]
 	USER=me SUDO_USER='' ctl 0 shell a printenv PORTO_NAME
 	[[ $output =~ ^a/shell-me-[0-9]+$ ]]
 	ctl 0 list -1

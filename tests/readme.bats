@@ -24,7 +24,7 @@ tour() {
 typed() {
 	local command=$1 want=$2 got pattern
 	command=${command//\/place\//@place@}
-	command=${command//\/porto/$PORTO_ROOT}
+	[[ $command == *root=/tmp/root* ]] || command=${command//\/porto/$PORTO_ROOT} # in there it is where it says
 	command=${command//\/tmp\/spec/$SPEC}
 	command=${command//\/tmp\/root/$BATS_TEST_TMPDIR/root}
 	command=${command//\/tmp\/tree/$BATS_TEST_TMPDIR/tree}

@@ -67,6 +67,11 @@ need_x86() {
 		want_error InvalidValue put b/seccomp "$bad"
 	done
 	prop_is b seccomp ''
+	# of a long list it is told which
+	for bad in 'read write mkdirr rmdir' 'allow read; errno:ENOSYS mkdirr' '+SYS_ADMIN allow read mkdirr'; do
+		! put b/seccomp "$bad" 2>/dev/null
+		[[ $(prop b error) == *"seccomp: '"@(mkdirr|errno:ENOSYS)"': expected"* ]] || fail "$(prop b error)"
+	done
 }
 
 @test "actions: errno:N, kill_process by SIGSYS, conditions on arguments" {

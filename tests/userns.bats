@@ -116,6 +116,19 @@ teardown() {
 	[[ $(prop a/e stdout) == 0*mounted* ]] || fail "$(prop a/e stdout; prop a/e stderr)"
 }
 
+@test "docker: what runtimes ask for privileged containers is there, and no systemd that would make no cgroups for them" {
+	local all
+	mkdir -p "$ROOT/run/systemd/system"
+	ct_start a virt_mode=os root="$ROOT" command='sleep 1000'
+	sh_in a/b 'mount -t sysfs -o rw,nosuid,nodev,noexec x /mnt && echo mounted; ls -A /run/systemd; grep CapBnd /proc/self/status; for f in /sys/power/state /sys/kernel/uevent_helper; do echo x >$f && echo wrote; done' \
+		virt_mode=docker user=1044 group=1044 net=none
+	all=$(printf %016x $(((2 << $(cat /proc/sys/kernel/cap_last_cap)) - 1)))
+	[[ $output == mounted$'\n'CapBnd:*$all* && $output != *wrote* ]] || fail "$output"
+	in_ct a 'ls -A /run/systemd; touch /sys/power/x'
+	rmdir "$ROOT/run/systemd/system" "$ROOT/run/systemd"
+	[[ $output == *system*Read-only* ]] || fail "$output"
+}
+
 @test "docker: a nested runtime runs a container inside, with namespaces and mounts of its own" {
 	need_debian
 	cp -a "$DEBIAN" "$TEST_DIR/deb"

@@ -252,6 +252,47 @@ int op_sys(struct init *in, char **arg UNUSED)
 	return 0;
 }
 
+/*
+ * For container runtimes in a user namespace. Those inside mount a writable sysfs only if they see one; nothing in it is theirs.
+ * And they ask systemd for cgroups where its directory is, which is another one's here, in cgroups they don't see.
+ */
+int op_runtimes(struct init *in, char **arg UNUSED)
+{
+	struct mount_attr clear = { .attr_clr = MOUNT_ATTR_RDONLY };
+	static const char *const options[] = { "mode", "755", NULL };
+
+	if (mount_base(in, false))
+		return -1;
+	autoclose int sys = open_below(in->root_fd, "sys", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	if (sys < 0 || mount_setattr(sys, "", AT_EMPTY_PATH, &clear, sizeof(clear)))
+		return init_fail_path(in, errno, "can't make writable ", "/sys");
+	autoclose int dir = open_below(in->root_fd, "run/systemd", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	if (dir < 0)
+		return 0;
+	autoclose int fs = mount_on(in, dir, "", "tmpfs", options, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV);
+	return fs < 0 ? -1 : 0;
+}
+
+/*
+ * What a systemd that boots would start a mount(8) for. The message queues are its own. The connections are those of the host's
+ * FUSE, with a file in each that ends it, the tree's too: nothing is there instead.
+ */
+int op_premount(struct init *in, char **arg UNUSED)
+{
+	autoclose int dev = mount_base(in, true) ? -1 : mount_point(in, "dev");
+
+	if (dev < 0)
+		return -1;
+	autoclose int queues = mount_new("mqueue", no_options, NO_SUID_EXEC_DEV);
+	if (queues >= 0 && (mkdirat(dev, "mqueue", 0755) || mount_attach(queues, dev, "mqueue")))
+		return init_fail(in, ERR_Unknown, errno, "can't mount mqueue", NULL);
+	autoclose int dir = open_below(in->root_fd, "sys/fs/fuse/connections", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+	if (dir < 0)
+		return 0;
+	autoclose int nothing = mount_on(in, dir, "", "tmpfs", no_options, MOUNT_ATTR_RDONLY | NO_SUID_EXEC_DEV);
+	return nothing < 0 ? -1 : 0;
+}
+
 /* The container's own /proc may be that of its parent, read-only; a mount that hangs nowhere is of our namespaces alone. */
 int op_sysctl(struct init *in, char **arg)
 {

@@ -172,6 +172,8 @@ int mount_new(const char *type, const char *const *options, unsigned int attr);
 int mount_attach(int tree, int dir, const char *name);
 int op_proc(struct init *in, char **arg);
 int op_dev(struct init *in, char **arg);
+int op_premount(struct init *in, char **arg);
+int op_runtimes(struct init *in, char **arg);
 int op_sys(struct init *in, char **arg);
 int op_sysctl(struct init *in, char **arg);
 int op_no_console(struct init *in, char **arg);

@@ -1,6 +1,5 @@
 /* A user namespace made by the engine: known from the beginning, entered when all that needs the host's root is done. */
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -38,9 +37,6 @@ int op_enter(struct init *in, char **arg)
 	/* Of its own, or it could mount nothing. Those that come from outside stay as they are, locked together. */
 	if (unshare(spaces))
 		return init_fail_sys(in, errno, "can't make namespaces in it");
-	/* Worth nothing here, but systemd takes it for a sign that it may mount the host's debugfs. */
-	if (prctl(PR_CAPBSET_DROP, CAP_SYS_RAWIO))
-		return init_fail_sys(in, errno, "can't drop a capability");
 	close(in->userns_fd);
 	in->userns_fd = -1;
 	in->entered = true;

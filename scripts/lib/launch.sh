@@ -305,6 +305,7 @@ enter_shell() {
 	need_ct "$1" "Cannot start container"
 	inside=${name#/}
 	shift
+	[ "${1-}" != -- ] || shift
 	case ${1-} in -*) ;; *) dashes= ;; esac # options of the command are its own
 	command=${*:-/bin/bash}
 	who=${SUDO_USER:-${USER:-unknown}}
