@@ -164,3 +164,24 @@ ask() {
 	prop_is a state stopped
 	no_leaks
 }
+
+@test "a system that freezes whatever is born in it does not hold up the daemon" {
+	local i
+	cat >"$ROOT/freeze" <<-'END'
+		#!/bin/sh
+		while :; do for f in /sys/fs/cgroup/*/cgroup.freeze; do echo 1 >"$f"; done; done 2>/dev/null
+	END
+	chmod +x "$ROOT/freeze"
+	ct_start a virt_mode=os root="$ROOT" command='sh /freeze'
+	for i in 1 2 3 4 5 6 7 8; do
+		ct_new "a/k$i" command=true isolate=false
+		put "a/k$i/state" start 2>/dev/null &
+		pids[i]=$!
+		sleep 0.1
+	done
+	ct_run b command=true
+	put a/state 'stop 0'
+	wait "${pids[@]}" || :
+	prop_is a state stopped
+	! grep -q 'stands still' "$TEST_DIR/log" || fail 'the worker stood still'
+}
