@@ -95,7 +95,12 @@ teardown() {
 @test "symlink: made at the start with parents, relative, changed and removed while it runs" {
 	ct_start a root="$ROOT" command='sleep 1000' symlink='/tmp/d/link: /etc/x; /tmp/rel: there'
 	[ "$(readlink "$ROOT/tmp/d/link")" = ../../etc/x ] && [ "$(readlink "$ROOT/tmp/rel")" = there ]
-	put 'a/symlink[rel]' x || :
+	want_error InvalidValue put 'a/symlink[rel]' x
+	put 'a/symlink[!tmp!d!more]' /etc/z
+	[ "$(readlink "$ROOT/tmp/d/more")" = ../../etc/z ]
+	prop_is a 'symlink[!tmp!d!more]' /etc/z
+	put 'a/symlink[!tmp!d!more]' ''
+	[ ! -L "$ROOT/tmp/d/more" ]
 	put a/symlink '/tmp/d/link: /etc/y'
 	[ "$(readlink "$ROOT/tmp/d/link")" = ../../etc/y ] && [ ! -L "$ROOT/tmp/rel" ]
 	want_error InvalidValue put a/symlink 'relative: x'
