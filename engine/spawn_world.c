@@ -220,6 +220,9 @@ static int add_mounts(struct spawn *s, struct err *err)
 	/* to be read-only, what is the parent's too has to be a mount of its own */
 	if (new_root)
 		spawn_op1(s, "root", ct_has_root(ct) ? ct->val[PROP_root].s : "/");
+	/* as for links of volumes: users could have made what is there */
+	if (ct_has_root(ct) && ct->owner_uid == 0)
+		spawn_op(s, "suid");
 	r = add_filesystems(s, err);
 	if (r < 0)
 		return r;

@@ -264,7 +264,7 @@ const struct prop_type type_opt_uint = {
 
 const struct prop_type *const types_all[] = {
 	&type_bool, &type_uint, &type_int, &type_bytes, &type_cores, &type_time, &type_weight, &type_octal, &type_hex,
-	&type_text, &type_path, &type_list, &type_argv, &type_env, &type_strmap, &type_bytemap, &type_ratemap, &type_ulimit,
-	&type_labels, &type_virt_mode, &type_opt_uint, &type_cpu_policy, &type_cpu_set, &type_iolimit, &type_io_policy,
+	&type_text, &type_path, &type_list, &type_argv, &type_env, &type_strmap, &type_links, &type_bytemap, &type_ratemap,
+	&type_ulimit, &type_labels, &type_virt_mode, &type_opt_uint, &type_cpu_policy, &type_cpu_set, &type_iolimit, &type_io_policy,
 	&type_controllers, &type_net_class, &type_access, &type_caps, &type_devices, &type_seccomp, NULL,
 };

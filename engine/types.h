@@ -44,6 +44,9 @@ struct prop_type {
 	int (*append)(const union value *old, const char *text, union value *ret);
 };
 
+/* A path in brackets is part of a file's name, which has no slash: there ! stands for it. Owned; NULL: no memory */
+char *types_key_path(const char *key);
+
 extern unsigned types_host_cores; /* configured processors; set once at start */
 
 /*
@@ -57,6 +60,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *             and itself; at the very end or before a newline it is nothing, and guards what trimming would take
  *   env       `;` list of NAME=value or NAME (unset), [NAME]; of entries with one NAME the last counts; not empty
  *   strmap    string map "key: text; key: text", sorted, [key]; of equal keys the last counts; empty text removes
+ *   links     a strmap of paths; in [!a!b] ! stands for the slash
  *   bytemap   map "key: size; ...", sorted, [key]
  *   ratemap   a bytemap; a bare number is that of the key default
  *   iolimit   "key: size; key r: size; ...", sorted, [key]; a bare number is that of key fs. The key has no blank or control
@@ -79,7 +83,7 @@ extern unsigned types_host_cores; /* configured processors; set once at start */
  *   cpu_set   a list, `node N`, `jail N` or both (8.2); all, inherit and nothing are ""; s is the normalised text
  */
 extern const struct prop_type type_bool, type_uint, type_int, type_bytes, type_cores, type_time, type_weight,
-	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_bytemap,
+	type_octal, type_hex, type_text, type_path, type_list, type_argv, type_env, type_strmap, type_links, type_bytemap,
 	type_ratemap, type_iolimit, type_ulimit, type_labels, type_virt_mode, type_io_policy, type_controllers, type_opt_uint;
 extern const struct prop_type type_cpu_policy, type_cpu_set, type_net_class, type_access, type_caps, type_devices, type_seccomp;
 

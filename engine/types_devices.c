@@ -149,8 +149,7 @@ static int copy_value(const union value *v, union value *ret)
 	return strv_copy(&ret->v, &v->v);
 }
 
-/* A path in brackets is part of a file's name, which has no slash: there ! stands for it. */
-static char *key_path(const char *key)
+char *types_key_path(const char *key)
 {
 	char *path = strdup(key);
 
@@ -162,7 +161,7 @@ static char *key_path(const char *key)
 
 static int get_key(const union value *v, const char *key, struct text *out)
 {
-	autofree char *path = key_path(key);
+	autofree char *path = types_key_path(key);
 
 	if (path == NULL)
 		return -ENOMEM;
@@ -177,7 +176,7 @@ static int get_key(const union value *v, const char *key, struct text *out)
 /* The rest of an entry; nothing takes it out. */
 static int set_key(const union value *old, const char *key, const char *text, union value *ret)
 {
-	autofree char *path = key_path(key);
+	autofree char *path = types_key_path(key);
 	autotext struct text entry = {};
 	union value v = {};
 	int r;

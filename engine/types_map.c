@@ -230,6 +230,22 @@ static int strmap_set_key(const union value *old, const char *key, const char *t
 	return map_set_key(old, key, text, str_entry, ret);
 }
 
+/* ---- links ---- */
+
+static int links_get_key(const union value *v, const char *key, struct text *out)
+{
+	autofree char *path = types_key_path(key);
+
+	return path == NULL ? -ENOMEM : map_get_key(v, path, out);
+}
+
+static int links_set_key(const union value *old, const char *key, const char *text, union value *ret)
+{
+	autofree char *path = types_key_path(key);
+
+	return path == NULL ? -ENOMEM : strmap_set_key(old, path, text, ret);
+}
+
 /* ---- bytemap ---- */
 
 static int bytes_entry(UNUSED const char *key, const char *value, struct text *out)
@@ -363,14 +379,23 @@ static int iolimit_parse(const char *text, union value *ret)
 	return iolimit_append(&(union value){}, text, ret);
 }
 
+/* The same in brackets, where a path, /x or .x, has ! for its slashes. */
+static int io_bracket(const char *key, struct text *out)
+{
+	autofree char *path = strchr("!.", *key) ? types_key_path(key) : strdup(key);
+
+	if (path == NULL)
+		return -ENOMEM;
+	text_add(out, path);
+	return text_ok(out);
+}
+
 static int iolimit_set_key(const union value *old, const char *key, const char *text, union value *ret)
 {
 	autotext struct text k = {};
 	struct pairs m = {};
-	int r;
+	int r = io_bracket(key, &k);
 
-	text_add(&k, key);
-	r = text_ok(&k);
 	if (r == 0)
 		r = entry_add(&m, trimmed(&k), *text ? text : "0", io_entry);
 	return io_merge(old, &m, r == 0 ? io_keys(&m) : r, ret);
@@ -379,10 +404,8 @@ static int iolimit_set_key(const union value *old, const char *key, const char *
 static int iolimit_get_key(const union value *v, const char *key, struct text *out)
 {
 	autotext struct text given = {}, one = {};
-	int r;
+	int r = io_bracket(key, &given);
 
-	text_add(&given, key);
-	r = text_ok(&given);
 	if (r == 0)
 		r = io_key(trimmed(&given), &one);
 	return r < 0 ? r : map_get_key(v, text_str(&one), out);
@@ -609,6 +632,12 @@ const struct prop_type type_strmap = {
 	.name = "strmap", .expected = "a map like key: text; key: text",
 	.parse = strmap_parse, .format = map_format, .equal = map_equal, .release = map_release, .copy = map_copy,
 	.get_key = map_get_key, .set_key = strmap_set_key, .append = strmap_append,
+};
+
+const struct prop_type type_links = {
+	.name = "links", .expected = "a map like /link: target; /dir/link: /target",
+	.parse = strmap_parse, .format = map_format, .equal = map_equal, .release = map_release, .copy = map_copy,
+	.get_key = links_get_key, .set_key = links_set_key, .append = strmap_append,
 };
 
 const struct prop_type type_bytemap = {

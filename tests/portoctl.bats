@@ -510,6 +510,17 @@ wait_in_background() {
 	prop_is m state meta
 }
 
+@test "get, set: a path in brackets" {
+	ctl 0 create a
+	ctl 0 set a 'symlink[/etc/x]' /y
+	ctl 0 get a 'symlink[/etc/x]'
+	out_is /y
+	ctl 0 get a symlink
+	out_is '/etc/x: /y'
+	ctl 1 get a 'symlink[/etc/z]'
+	err_is 'Cannot get symlink?/etc/z?: InvalidValue:(symlink?!etc!z?: not set)'
+}
+
 @test "run: values keep backslashes and newlines" {
 	ctl 0 run -W a command_argv=$'printf\t%s\ta\\b\nc'
 	[ "$(prop a stdout)" = $'a\\b\nc' ]

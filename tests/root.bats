@@ -52,6 +52,15 @@ teardown() {
 	[[ $output == /bin/busybox* ]] || fail "$output"
 }
 
+@test "root: of a volume, which is nosuid on the host, has setuid programs inside" {
+	mkdir -p "$TEST_DIR/nosuid"
+	mount --bind "$ROOT" "$TEST_DIR/nosuid" && mount -o remount,bind,nosuid,nodev "$TEST_DIR/nosuid"
+	sh_in a 'grep " / " /proc/self/mounts' root="$TEST_DIR/nosuid"
+	grep -q " $TEST_DIR/nosuid .*nosuid" /proc/self/mounts
+	umount "$TEST_DIR/nosuid"
+	[[ $output == *nodev* && $output != *nosuid* ]] || fail "$output"
+}
+
 @test "root_readonly: the root can't be written, /run, /tmp bound and /dev/shm can" {
 	mkdir -p "$TEST_DIR/data"
 	sh_in a 'touch /x; touch /run/x /dev/shm/x /tmp/x && echo fine' root="$ROOT" root_readonly=true bind="$TEST_DIR/data /tmp rw"
@@ -86,7 +95,12 @@ teardown() {
 @test "symlink: made at the start with parents, relative, changed and removed while it runs" {
 	ct_start a root="$ROOT" command='sleep 1000' symlink='/tmp/d/link: /etc/x; /tmp/rel: there'
 	[ "$(readlink "$ROOT/tmp/d/link")" = ../../etc/x ] && [ "$(readlink "$ROOT/tmp/rel")" = there ]
-	put 'a/symlink[rel]' x || :
+	want_error InvalidValue put 'a/symlink[rel]' x
+	put 'a/symlink[!tmp!d!more]' /etc/z
+	[ "$(readlink "$ROOT/tmp/d/more")" = ../../etc/z ]
+	prop_is a 'symlink[!tmp!d!more]' /etc/z
+	put 'a/symlink[!tmp!d!more]' ''
+	[ ! -L "$ROOT/tmp/d/more" ]
 	put a/symlink '/tmp/d/link: /etc/y'
 	[ "$(readlink "$ROOT/tmp/d/link")" = ../../etc/y ] && [ ! -L "$ROOT/tmp/rel" ]
 	want_error InvalidValue put a/symlink 'relative: x'

@@ -143,6 +143,7 @@ int op_root(struct init *in, char **arg);
 int op_attach(struct init *in, char **arg);
 int op_bind(struct init *in, char **arg);
 int op_readonly(struct init *in, char **arg);
+int op_suid(struct init *in, char **arg);
 int op_pivot(struct init *in, char **arg);
 
 /* porto.c */

@@ -55,6 +55,7 @@ const struct init_op init_ops[] = {
 	{ "setns",    2, op_setns },
 	{ "slave",    0, op_slave },
 	{ "stream",   2, op_stream },
+	{ "suid",     0, op_suid },
 	{ "symlink",  2, op_symlink },
 	{ "sys",      0, op_sys },
 	{ "sysctl",   2, op_sysctl },

@@ -98,6 +98,18 @@ int op_readonly(struct init *in, char **arg UNUSED)
 	return 0;
 }
 
+/* Volumes are nosuid for the host, whose users are not to find the setuid programs of a layer; inside they are its own. */
+int op_suid(struct init *in, char **arg UNUSED)
+{
+	struct mount_attr attr = { .attr_clr = MOUNT_ATTR_NOSUID };
+
+	if (mount_base(in, true))
+		return -1;
+	if (mount_setattr(in->root_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)))
+		return init_fail_sys(in, errno, "can't allow setuid programs");
+	return 0;
+}
+
 int op_pivot(struct init *in, char **arg UNUSED)
 {
 	if (mount_base(in, true))
