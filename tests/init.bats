@@ -354,7 +354,7 @@ NS=pid,mount,ipc,uts
 	lines_are "started *" 4321
 	[ "$(cat /proc/sys/kernel/msgmax)" != 4321 ]
 	init -n "$NS" slave proc sysctl kernel/msgmax many
-	lines_are "failed 7 22" "sysctl: kernel/msgmax: many"
+	lines_are "failed 7 22" "sysctl: kernel/msgmax: the kernel does not take many"
 	init -n "$NS" slave proc sysctl ../sys/nothing 1
 	lines_are "failed 7 2" "sysctl: ../sys/nothing"
 }
