@@ -502,6 +502,18 @@ memory_of() {
 	wait_for '[ "$(prop .layers/a state)" = empty ]'
 }
 
+# Like wait; what does not end is shown with what the daemon has of it.
+ended() {
+	wait_for "! kill -0 $1 2>/dev/null" || {
+		tail -n 20 "$TEST_DIR"/state/jobs/* "$TEST_DIR/log" >&2
+		timeout 2 cat "$L/a/state" "$L/a/error" >&2
+		pgrep -af "$TEST_DIR|porto-store" >&2
+		kill -9 "$1"
+		return 1
+	}
+	wait "$1"
+}
+
 @test "kill -9 of the worker in the middle of an import, from a path and through a pipe: it ends as if nothing had been" {
 	local job
 	for _ in 1 2 3; do
@@ -509,7 +521,7 @@ memory_of() {
 		put .layers/a/import "$TEST_DIR/rest.tar.zst" & job=$!
 		kill_worker
 		kill_worker
-		wait "$job"
+		ended "$job"
 		diff -r "$TEST_DIR/rest" "$PLACE/porto_layers/a"
 		rmdir "$L/a"
 		layer_new a
@@ -517,16 +529,16 @@ memory_of() {
 		sleep 0.02
 		kill_worker
 		kill_worker
-		wait "$job"
+		ended "$job"
 		diff -r "$TEST_DIR/rest" "$PLACE/porto_layers/a"
 		cat "$L/a/tarball[tar]" >"$T/out" & job=$!
 		kill_worker
 		kill_worker
-		wait "$job"
+		ended "$job"
 		tar -C "$TEST_DIR/rest" -df "$T/out"
 		put .layers/a/export "$T/out.tar" & job=$!
 		kill_worker
-		wait "$job"
+		ended "$job"
 		tar -C "$TEST_DIR/rest" -df "$T/out.tar"
 		rm "$T/out.tar"
 		[ "$(ls -A "$T")" = out ]

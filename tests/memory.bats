@@ -4,8 +4,8 @@
 
 # shellcheck disable=SC2030,SC2031 # a test changes DAEMON for itself and puts it back
 bats_require_minimum_version 1.5.0
-# shellcheck disable=SC2034 # helpers.bash takes it
-PORTOD_OPTIONS=(container.memory_limit_margin=1G)
+# shellcheck disable=SC2034 # helpers.bash takes it; the device fills the file cache
+PORTOD_OPTIONS=(container.memory_limit_margin=1G 'container.extra_devices=/dev/vda r')
 load helpers
 
 setup() {
