@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "engine/birth.h"
+#include "engine/caps.h"
 #include "engine/cred.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
@@ -248,6 +249,8 @@ static int links_ops(struct spawn *s, const struct pairs *links)
 	}
 	spawn_op(s, "become");
 	spawn_add_cred(s);
+	/* a file system inside can hold it there for a while, and who may trace it has no more by that */
+	spawn_op_mask(s, "only", s->userns != NULL ? caps_inside(s->ct, s->userns) : caps_allowed(s->ct));
 	spawn_add_links(s, links);
 	spawn_op(s, "done");
 	return r < 0 ? r : text_ok(&s->ops);

@@ -33,6 +33,14 @@ void spawn_op_id(struct spawn *s, unsigned id)
 	spawn_op(s, buf);
 }
 
+void spawn_op_mask(struct spawn *s, const char *name, uint64_t mask)
+{
+	char buf[24];
+
+	snprintf(buf, sizeof(buf), "%llx", (unsigned long long)mask);
+	spawn_op1(s, name, buf);
+}
+
 int spawn_pass(struct spawn *s, int fd, bool owned)
 {
 	if (s->b.count >= BIRTH_FDS) {

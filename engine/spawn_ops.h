@@ -26,6 +26,8 @@ struct spawn {
 void spawn_op(struct spawn *s, const char *word);
 void spawn_op1(struct spawn *s, const char *name, const char *arg);
 void spawn_op_num(struct spawn *s, const char *name, long n);
+/* A set of capabilities, hexadecimal. */
+void spawn_op_mask(struct spawn *s, const char *name, uint64_t mask);
 /* One argument more: a user or group. */
 void spawn_op_id(struct spawn *s, unsigned id);
 

@@ -182,14 +182,6 @@ void spawn_add_links(struct spawn *s, const struct pairs *m)
 	}
 }
 
-static void op_mask(struct spawn *s, const char *name, uint64_t mask)
-{
-	char buf[24];
-
-	snprintf(buf, sizeof(buf), "%llx", (unsigned long long)mask);
-	spawn_op1(s, name, buf);
-}
-
 static int add_seccomp(struct spawn *s, struct err *err)
 {
 	const char *profiles[SECCOMP_CHAIN_MAX + 1];
@@ -221,7 +213,7 @@ static int add_rights(struct spawn *s, struct err *err)
 
 	spawn_op(s, "keyring");
 	if (!s->enters) {
-		op_mask(s, "bound", caps_allowed(s->ct));
+		spawn_op_mask(s, "bound", caps_allowed(s->ct));
 		return add_seccomp(s, err);
 	}
 	/* inside there is no right to be preferred */
@@ -231,7 +223,7 @@ static int add_rights(struct spawn *s, struct err *err)
 	/* worth nothing there, but systemd takes it for a sign that it may mount the host's debugfs */
 	if (s->ct->val[PROP_virt_mode].u == VIRT_OS)
 		caps &= ~CAPS_BIT(CAP_SYS_RAWIO);
-	op_mask(s, "bound", caps);
+	spawn_op_mask(s, "bound", caps);
 	return add_seccomp(s, err);
 }
 
@@ -239,7 +231,7 @@ static int add_rights(struct spawn *s, struct err *err)
 static void add_own_rights(struct spawn *s)
 {
 	if (s->ct->val[PROP_capabilities_ambient].u != 0)
-		op_mask(s, "ambient", s->ct->val[PROP_capabilities_ambient].u);
+		spawn_op_mask(s, "ambient", s->ct->val[PROP_capabilities_ambient].u);
 	if (s->ct->val[PROP_no_new_privs].b)
 		spawn_op(s, "no_new_privs");
 }

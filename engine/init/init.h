@@ -121,6 +121,7 @@ int op_cwd(struct init *in, char **arg);
 
 /* rights.c */
 int op_bound(struct init *in, char **arg);
+int op_only(struct init *in, char **arg);
 int op_ambient(struct init *in, char **arg);
 int op_seccomp(struct init *in, char **arg);
 int op_no_new_privs(struct init *in, char **arg);

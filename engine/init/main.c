@@ -34,6 +34,7 @@ const struct init_op init_ops[] = {
 	{ "lo",       0, op_lo },
 	{ "newnet",   0, op_newnet },
 	{ "no_console", 0, op_no_console },
+	{ "only",     1, op_only },
 	{ "oom_adj",  1, op_oom_adj },
 	{ "keyring",  0, op_keyring },
 	{ "loginuid", 0, op_loginuid },

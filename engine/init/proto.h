@@ -63,6 +63,7 @@
  * ioprio      class level         ioprio_set(2) of this process: what it forks has the same
  * keyring     -                   a session keyring of its own, empty, for this process and all it forks; nothing where the kernel has no keys
  * loginuid    -                   /proc/self/loginuid is unset, so that audit takes nobody's login for the container's; nothing where it can't be
+ * only        mask                this process itself keeps no other capabilities
  * bound       mask                capabilities that are not in it (hexadecimal) leave the bounding set, and all the inheritable one
  * seccomp     fd                  a filter of system calls (struct sock_filter, as they lie in the file), in force right before the command is
  *                                 executed, several one after the other; the process that stays has one that leaves it nothing but to wait

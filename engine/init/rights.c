@@ -78,6 +78,21 @@ int op_bound(struct init *in, char **arg)
 	return caps_set(&caps) ? init_fail_sys(in, errno, "can't give capabilities up") : 0;
 }
 
+int op_only(struct init *in, char **arg)
+{
+	struct caps caps;
+	uint64_t mask;
+
+	if (mask_of(in, arg[0], &mask))
+		return -1;
+	if (caps_get(&caps))
+		return init_fail_sys(in, errno, "can't read the capabilities");
+	caps.effective &= mask;
+	caps.permitted &= mask;
+	caps.inheritable = 0;
+	return caps_set(&caps) ? init_fail_sys(in, errno, "can't give capabilities up") : 0;
+}
+
 static int keep_caps(struct init *in)
 {
 	in->keeps_caps = true;
