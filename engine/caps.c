@@ -59,6 +59,13 @@ uint64_t caps_limit(const struct ct *ct)
 	return prop_is_set(ct, PROP_capabilities) ? ct->val[PROP_capabilities].u : base_of(ct) & own_caps();
 }
 
+static bool in_userns(const struct ct *ct)
+{
+	while (ct != NULL && !userns_wanted(ct))
+		ct = ct->parent;
+	return ct != NULL;
+}
+
 /* What nothing in the chain confines. */
 static uint64_t unconfined(const struct ct *ct)
 {
@@ -78,6 +85,9 @@ static uint64_t unconfined(const struct ct *ct)
 /*
  * A limit that somebody set holds for all below, also for what root owns there: a task in a container that was given little
  * must not get more by making another. Other than upstream's, which leaves those of root out of it.
+ *
+ * CAP_SYS_PTRACE of the host's user namespace is power over all that is born into the container's pid namespace, and what starts a
+ * child there is the host's root until it has given that up: it is not for those whom root does not own.
  */
 uint64_t caps_allowed(const struct ct *ct)
 {
@@ -91,6 +101,8 @@ uint64_t caps_allowed(const struct ct *ct)
 			mask &= caps_limit(up);
 	if (!own && !privileged)
 		mask &= ~(unconfined(ct) & (PID_CAPS | MEMORY_CAPS | NET_CAPS));
+	if (ct->owner_uid != 0 && !in_userns(ct))
+		mask &= ~BIT(SYS_PTRACE);
 	return mask & own_caps();
 }
 
@@ -117,9 +129,9 @@ static int refuse(struct err *err, enum err_kind kind, const char *prop, uint64_
  * Whoever has CAP_NET_ADMIN in the host's user namespace may change the links of any network namespace that his own knows by a number
  * (IFLA_TARGET_NETNSID, RTM_NEWNSID): a network of its own does not confine it, a user namespace does.
  */
-static bool may_reach_links(struct ct *ct)
+static bool may_reach_links(const struct ct *ct)
 {
-	return ct->owner_uid != 0 && userns_owner(ct) == NULL;
+	return ct->owner_uid != 0 && !in_userns(ct);
 }
 
 int caps_check_start(struct ct *ct, struct err *err)

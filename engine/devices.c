@@ -403,6 +403,20 @@ static int check_rights(const struct change *c, const struct device *d)
 	return 0;
 }
 
+/* Nobody knows yet whose it will be. One that was asked for before stays: root may have. */
+static int check_missing(const struct change *c, const char *entry)
+{
+	autostrv struct strv before = {};
+
+	if (c->who->uid == 0 || strstr(entry, " -") != NULL)
+		return 0;
+	(void)expand(c->ct, &c->ct->val[PROP_devices].v, &before, NULL);
+	for (size_t i = 0; i < before.n; i++)
+		if (strcmp(before.p[i], entry) == 0)
+			return 0;
+	return err_set(c->err, ERR_Permission, "devices: %.200s: it is missing, and only root may ask for what is to come", entry);
+}
+
 /* Each entry by itself; those that were there before were looked at then. */
 static int check_entries(const struct change *c, const struct strv *entries, const struct device_set *parent)
 {
@@ -414,7 +428,7 @@ static int check_entries(const struct change *c, const struct strv *entries, con
 
 		r = entry_read(all.p[i], &d, c->err);
 		if (r > 0) {
-			r = 0;
+			r = check_missing(c, all.p[i]);
 			continue;
 		}
 		if (r == 0 && !d.off && !holds(parent, &d.rule))

@@ -265,7 +265,8 @@ int spawn_links(struct ct *ct, const struct pairs *links, struct err *err)
 	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
 	if (owner != NULL && owner->pidfd >= 0) {
 		s.b.join_fd = owner->pidfd;
-		s.b.join_flags = CLONE_NEWPID | CLONE_NEWNS;
+		/* not its pids: while it is the host's root nobody there is to see it */
+		s.b.join_flags = CLONE_NEWNS;
 	}
 	if (status < 0 || ftruncate(status, STATUS_SIZE) < 0 || pipe2(ops, O_CLOEXEC) < 0)
 		r = -errno;

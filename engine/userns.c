@@ -52,14 +52,20 @@ gid_t userns_gid(const struct ct *owner, gid_t gid)
 	return owner == NULL ? gid : id_inside(owner->task_gid, gid);
 }
 
-static int write_map(pid_t pid, const char *file, unsigned root)
+/*
+ * Whoever is root in it has every right over the files and processes of all ids that are in the map, and may become any of them, on
+ * the host as well. So what root owns has all but the host's root; what a user owns has that user alone.
+ */
+static int write_map(pid_t pid, const char *file, unsigned root, bool only)
 {
 	autotext struct text map = {};
 	char path[48];
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	if (root == 0) {
+	if (only) {
+		text_addf(&map, "0 %u 1\n", root);
+	} else if (root == 0) {
 		text_add(&map, "0 0 4294967295\n");
 	} else {
 		text_addf(&map, "0 %u 1\n", root);
@@ -85,10 +91,10 @@ static int open_ns(pid_t pid, const char *name)
 /* The process waits for operations until we close its pipe: then, as none came, it ends. */
 static int take_namespaces(struct ct *ct, struct birth *b, int *user, int *net)
 {
-	int r = write_map(b->pid, "uid_map", ct->task_uid);
+	int r = write_map(b->pid, "uid_map", ct->task_uid, ct->owner_uid != 0);
 
 	if (r == 0)
-		r = write_map(b->pid, "gid_map", ct->task_gid);
+		r = write_map(b->pid, "gid_map", ct->task_gid, ct->owner_uid != 0);
 	if (r == 0)
 		r = *user = open_ns(b->pid, "user");
 	if (r >= 0 && net != NULL)

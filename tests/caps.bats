@@ -49,17 +49,17 @@ without() {
 	same "$(caps a CapEff)" "$(prop a capabilities_allowed)"
 	as daemon ct_start u 'command=sleep 1000'
 	prop_is u capabilities "$DEFAULT"
-	prop_is u capabilities_allowed "$(without "$DEFAULT" IPC_LOCK NET_ADMIN)"
+	prop_is u capabilities_allowed "$(without "$DEFAULT" IPC_LOCK NET_ADMIN SYS_PTRACE)"
 	same "$(caps u CapBnd)" "$(prop u capabilities_allowed)"
 	same "$(caps u CapEff)$(caps u CapPrm)$(caps u CapInh)$(caps u CapAmb)" ''
 }
 
-@test "capabilities_allowed: IPC_LOCK comes with a memory_limit, KILL and SYS_PTRACE with isolate, and all when they are listed" {
+@test "capabilities_allowed: IPC_LOCK comes with a memory_limit, KILL with isolate, and all when they are listed" {
 	need memory u/memory_limit 1G
 	as daemon ct_new u memory_limit=1G isolate=false
 	prop_is u capabilities_allowed "$(without "$DEFAULT" NET_ADMIN KILL SYS_PTRACE)"
 	as daemon put u/isolate true
-	prop_is u capabilities_allowed "$(without "$DEFAULT" NET_ADMIN)"
+	prop_is u capabilities_allowed "$(without "$DEFAULT" NET_ADMIN SYS_PTRACE)"
 	as daemon put u/isolate false
 	as daemon put u/capabilities 'KILL;NET_ADMIN'
 	prop_is u capabilities_allowed 'KILL;NET_ADMIN'
@@ -167,6 +167,33 @@ without() {
 	error_says v 'takes userns'
 	as daemon put v/userns true
 	as daemon put v/state start
+}
+
+@test "attack: a user's container can't trace what starts a child or makes a link in it, which is the host's root until it is done" {
+	as daemon ct_new u 'command=sleep 1000' capabilities_ambient=SYS_PTRACE
+	want_error Permission as daemon put u/state start
+	error_says u 'not in capabilities_allowed'
+	as daemon put u/capabilities_ambient ''
+	as daemon put u/capabilities 'KILL;SYS_PTRACE'
+	prop_is u capabilities_allowed KILL
+	as daemon put u/state start
+	same "$(caps u CapBnd)" KILL
+	# in a user namespace it is worth nothing against who comes from outside
+	as daemon ct_new v 'command=sleep 1000' userns=true
+	as daemon put v/state start
+	[[ $(caps v CapEff) == *SYS_PTRACE* ]]
+}
+
+@test "attack: what makes a link in a container that runs is no process that is seen in there" {
+	ct_start b "command=sleep 1000"
+	local before after
+	before=$(nsenter -t "$(prop b root_pid)" -p sh -c 'sh -c "exit 0" & echo $!')
+	put b/symlink "/tmp/porto-link-$$: x"
+	after=$(nsenter -t "$(prop b root_pid)" -p sh -c 'sh -c "exit 0" & echo $!')
+	put b/symlink ''
+	[ ! -L "/tmp/porto-link-$$" ]
+	# each of ours takes two numbers
+	[ "$((after - before))" -eq 2 ] || fail "$before $after"
 }
 
 @test "no_new_privs: the kernel gives setuid programs nothing" {

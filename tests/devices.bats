@@ -114,6 +114,17 @@ opens() {
 	put u/devices '/dev/zero rw*'
 }
 
+@test "attack: a user asks for a device before it is there: nobody knows whose it will be" {
+	as daemon ct_new u
+	want_error Permission as daemon put u/devices '/dev/no-such-device rw? /dev/x 0666 daemon daemon'
+	error_says u 'only root may ask for what is to come'
+	as daemon put u/devices '/dev/no-such-device -'
+	# root may, and the user may then keep it
+	put u/devices '/dev/no-such-device rw?'
+	as daemon put u/devices '/dev/no-such-device rw?; /dev/zero r'
+	want_error Permission as daemon put u/devices '/dev/no-such-device rw? /dev/y'
+}
+
 @test "devices: a child has what the parent has, no more, and loses it with the parent; not while it runs with it" {
 	local dev
 	dev=$(pick)

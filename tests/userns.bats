@@ -28,6 +28,16 @@ teardown() {
 	[ "${words[*]}" = '0 0 1044 1 1 1 1043 1045 1045 4294966250 65534' ] || fail "$output"
 }
 
+@test "userns: a user's has that user alone: root inside becomes nobody else, of whom the host has files" {
+	echo other >"$TEST_DIR/other"
+	chown 1044:shadow "$TEST_DIR/other"
+	chmod 640 "$TEST_DIR/other"
+	as daemon ct_new a userns=true cwd=/ "command=sh -c 'id -u; cat $TEST_DIR/other; setpriv --reuid 1044 --clear-groups cat $TEST_DIR/other; setpriv --regid $(getent group shadow | cut -d: -f3) --clear-groups cat $TEST_DIR/other; mount -t tmpfs x /mnt && echo mounted'"
+	as daemon put a/state start
+	prop a wait >/dev/null
+	[ "$(prop a stdout)" = $'0\nmounted' ] || fail "$(prop a stdout)"
+}
+
 @test "userns: mounts, namespaces, its network and hostname are its own; the host's settings are not" {
 	sh_in a 'mount -t tmpfs x /mnt && echo mounted; mount -o bind /etc /mnt && echo bound; hostname h1 && hostname; unshare -m true && echo unshared; unshare -mpf sh -c "mount -t proc p /proc && echo proc"; grep -vcE "[|]|lo:|(tunl|ip6tnl|sit|gre|gretap|erspan|ip6gre|ip_vti|ip6_vti)0:" /proc/net/dev; for f in kernel/core_pattern kernel/sysrq; do echo 1 >/proc/sys/$f && echo wrote; done; echo b >/proc/sysrq-trigger && echo wrote' "${U[@]}" root="$ROOT"
 	[[ $output == mounted*bound*h1*unshared*proc*0* && $output != *wrote* ]] || fail "$output"
