@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # What goes wrong around the daemon: no space, no processes, what can't be killed or removed, crowds, bad configurations.
 # PORTO_MANY=3000: how many containers the test of many makes; 500 unless told.
+# Not in the guest, which is slow (`make check-vm` runs it there): a worker dies alike on every kernel.
 #
 # shellcheck disable=SC2016 # shells in containers, conditions of wait_for
 

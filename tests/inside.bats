@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # /porto inside containers: what each level of enable_porto shows and allows, in a root of its own, where the container's view is
 # mounted, and in the host's, where only the daemon can tell who asks; asked by those inside who would like more.
+# Not in the guest, which is slow (`make check-vm` runs it there): what who sees is decided by the daemon; that /porto is there is in isolation.bats.
 #
 # shellcheck disable=SC2016 # shells in containers, conditions of wait_for
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The tour of README.md, typed as it stands there: `...` in the output stands for anything.
+# Not in the guest, which is slow (`make check-vm` runs it there): what a reader types.
 
 load helpers
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Volumes made by one descriptor on .volumes/create; paths, storages and layers that nobody may get by way of a volume; crowds of
 # volumes; what events and metrics tell of them.
+# Not in the guest, which is slow (`make check-vm` runs it there): who may make what is decided by the daemon; the backends are in volumes.bats and backends.bats.
 #
 # shellcheck disable=SC2016,SC2030,SC2031 # a test is a process of its own; conditions of wait_for
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Volumes and containers: links with and without targets, what needs a volume, what ends with what, who sees and may do what.
+# Not in the guest, which is slow (`make check-vm` runs it there): mounts that volumes.bats makes as well.
 #
 # shellcheck disable=SC2016,SC2030,SC2031 # a test is a process of its own; conditions of wait_for, shells in containers
 
