@@ -86,8 +86,9 @@ static uint64_t unconfined(const struct ct *ct)
  * A limit that somebody set holds for all below, also for what root owns there: a task in a container that was given little
  * must not get more by making another. Other than upstream's, which leaves those of root out of it.
  *
- * CAP_SYS_PTRACE of the host's user namespace is power over all that is born into the container's pid namespace, and what starts a
- * child there is the host's root until it has given that up: it is not for those whom root does not own.
+ * CAP_SYS_PTRACE and CAP_KILL of the host's user namespace are power over all that is born into the container's pid namespace, and
+ * what starts a child there is the host's root until it has given that up, and the worker waits for its exec: they are not for
+ * those whom root does not own.
  */
 uint64_t caps_allowed(const struct ct *ct)
 {
@@ -102,7 +103,7 @@ uint64_t caps_allowed(const struct ct *ct)
 	if (!own && !privileged)
 		mask &= ~(unconfined(ct) & (PID_CAPS | MEMORY_CAPS | NET_CAPS));
 	if (ct->owner_uid != 0 && !in_userns(ct))
-		mask &= ~BIT(SYS_PTRACE);
+		mask &= ~PID_CAPS;
 	return mask & own_caps();
 }
 

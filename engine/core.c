@@ -76,7 +76,7 @@ static int pattern_of(const struct config *conf, struct text *out)
 
 	if (program == NULL)
 		return -ENOMEM;
-	text_addf(out, "|%s %s %%P %%I %%s %%c %%e", program, conf->daemon_mount);
+	text_addf(out, "|%s %s %%P %%I %%s %%c %%e %%d", program, conf->daemon_mount);
 	if (text_ok(out) < 0)
 		return -ENOMEM;
 	return out->len > PATTERN_MAX ? -ENAMETOOLONG : access(program, X_OK) < 0 ? -errno : 0;

@@ -69,8 +69,7 @@ static uint64_t speed_of(int fd, const struct net_hostdev *d)
 	req.ifr_data = (void *)&cmd;
 	if (ioctl(fd, SIOCETHTOOL, &req) < 0)
 		return 0;
-	/* not by ethtool_cmd_speed, which shifts what may be 0xffff into the sign */
-	mbits = (uint32_t)cmd.speed_hi << 16 | cmd.speed;
+	mbits = (uint32_t)cmd.speed_hi << 16 | cmd.speed; /* the kernel's function shifts into the sign */
 	return mbits == 0 || mbits == (uint32_t)SPEED_UNKNOWN || mbits == 0xffff
 		       ? 0
 		       : (uint64_t)mbits * 1000000 / 8 * SPEED_PERCENT / 100;

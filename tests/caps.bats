@@ -49,20 +49,22 @@ without() {
 	same "$(caps a CapEff)" "$(prop a capabilities_allowed)"
 	as daemon ct_start u 'command=sleep 1000'
 	prop_is u capabilities "$DEFAULT"
-	prop_is u capabilities_allowed "$(without "$DEFAULT" IPC_LOCK NET_ADMIN SYS_PTRACE)"
+	prop_is u capabilities_allowed "$(without "$DEFAULT" IPC_LOCK NET_ADMIN KILL SYS_PTRACE)"
 	same "$(caps u CapBnd)" "$(prop u capabilities_allowed)"
 	same "$(caps u CapEff)$(caps u CapPrm)$(caps u CapInh)$(caps u CapAmb)" ''
 }
 
-@test "capabilities_allowed: IPC_LOCK comes with a memory_limit, KILL with isolate, and all when they are listed" {
+@test "capabilities_allowed: IPC_LOCK comes with a memory_limit, KILL and SYS_PTRACE are root's, and others when they are listed" {
 	need memory u/memory_limit 1G
 	as daemon ct_new u memory_limit=1G isolate=false
 	prop_is u capabilities_allowed "$(without "$DEFAULT" NET_ADMIN KILL SYS_PTRACE)"
 	as daemon put u/isolate true
-	prop_is u capabilities_allowed "$(without "$DEFAULT" NET_ADMIN SYS_PTRACE)"
+	prop_is u capabilities_allowed "$(without "$DEFAULT" NET_ADMIN KILL SYS_PTRACE)"
 	as daemon put u/isolate false
 	as daemon put u/capabilities 'KILL;NET_ADMIN'
-	prop_is u capabilities_allowed 'KILL;NET_ADMIN'
+	prop_is u capabilities_allowed NET_ADMIN
+	ct_new r isolate=false capabilities='KILL;SYS_PTRACE'
+	prop_is r capabilities_allowed 'KILL;SYS_PTRACE'
 }
 
 @test "capabilities: CAP_ and small letters are read; an unknown name is refused and nothing changes" {
@@ -153,9 +155,7 @@ without() {
 		want_error Permission as daemon put u/capabilities_ambient "$cap"
 	done
 	as daemon put u/capabilities_ambient KILL
-	as daemon put u/state start
-	as daemon put u/state stop
-	as daemon put u/isolate false
+	want_error Permission as daemon put u/state start
 	as daemon put u/capabilities KILL
 	want_error Permission as daemon put u/state start
 	# with this one, links of the host can be changed out of any network
@@ -169,15 +169,15 @@ without() {
 	as daemon put v/state start
 }
 
-@test "attack: a user's container can't trace what starts a child or makes a link in it, which is the host's root until it is done" {
+@test "attack: a user's container can't trace or stop what starts a child or makes a link in it, which is the host's root until it is done" {
 	as daemon ct_new u 'command=sleep 1000' capabilities_ambient=SYS_PTRACE
 	want_error Permission as daemon put u/state start
 	error_says u 'not in capabilities_allowed'
 	as daemon put u/capabilities_ambient ''
-	as daemon put u/capabilities 'KILL;SYS_PTRACE'
-	prop_is u capabilities_allowed KILL
+	as daemon put u/capabilities 'KILL;SYS_PTRACE;CHOWN'
+	prop_is u capabilities_allowed CHOWN
 	as daemon put u/state start
-	same "$(caps u CapBnd)" KILL
+	same "$(caps u CapBnd)" CHOWN
 	# in a user namespace it is worth nothing against who comes from outside
 	as daemon ct_new v 'command=sleep 1000' userns=true
 	as daemon put v/state start

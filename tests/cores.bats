@@ -46,7 +46,7 @@ crash() {
 	pid=$(prop "$1" root_pid)
 	if ! is_real; then
 		# shellcheck disable=SC2046 # its words
-		echo core | $(sed 's/^|//; s/ %P.*//' "$PATTERN") "$pid" "$pid" 3 "${2:-unlimited}" 'sl ee/p'
+		echo core | $(sed 's/^|//; s/ %P.*//' "$PATTERN") "$pid" "$pid" 3 "${2:-unlimited}" 'sl ee/p' "${3:-1}"
 	fi
 	kill -QUIT "$pid"
 	prop "$1" wait >/dev/null
@@ -125,4 +125,14 @@ crash() {
 	crash b 0
 	[ -z "$(find "$TEST_DIR/cores" -name 'b.*.core')" ]
 	[ "$(prop b 'labels[CORE.total]')" = 1 ]
+}
+
+@test "attack: the core of a setuid program is neither the owner's nor for his core_command" {
+	! is_real || skip 'takes fs.suid_dumpable'
+	as daemon ct_new s 'command=sleep 1000' 'ulimit=core: unlimited' "core_command=sh -c 'cat >$TEST_DIR/got'"
+	: >"$TEST_DIR/got"
+	chmod 666 "$TEST_DIR/got"
+	crash s unlimited 2
+	[ ! -s "$TEST_DIR/got" ] || fail "$(cat "$TEST_DIR/got")"
+	[ "$(stat -c '%U %a' "$TEST_DIR"/cores/s.*.core)" = 'root 600' ]
 }
