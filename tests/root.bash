@@ -26,15 +26,22 @@ in_ct() {
 	sh_in "$1/probe" "$2" isolate=false
 }
 
-# A Debian with systemd, crun and iproute2, made once for all: its path, or the test is skipped.
-need_debian() {
+# debian_make: a Debian with systemd, crun and iproute2 in $DEBIAN, once for all; tests/run calls it, as it takes longer than a test may.
+debian_make() {
 	DEBIAN=${PORTO_TEST_DEBIAN:-${TMPDIR:-/tmp}/porto-os-bookworm}
-	[ -e "$DEBIAN/usr/lib/systemd/systemd" ] && return
-	command -v debootstrap >/dev/null || skip 'debootstrap is missing'
+	[ ! -e "$DEBIAN/usr/lib/systemd/systemd" ] || return 0
+	command -v debootstrap >/dev/null || return
 	(
 		flock 9
-		[ -e "$DEBIAN/usr/lib/systemd/systemd" ] && exit
+		[ ! -e "$DEBIAN/usr/lib/systemd/systemd" ] || exit 0
 		rm -rf "$DEBIAN.part"
-		debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,crun,iproute2 bookworm "$DEBIAN.part" && mv "$DEBIAN.part" "$DEBIAN"
-	) 9>"$DEBIAN.lock" >&2 || skip 'debootstrap cannot reach a mirror'
+		timeout 400 debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,crun,iproute2 bookworm "$DEBIAN.part" &&
+			mv "$DEBIAN.part" "$DEBIAN"
+	) 9>"$DEBIAN.lock" >&2
+}
+
+# The test is skipped where there is none.
+need_debian() {
+	DEBIAN=${PORTO_TEST_DEBIAN:-${TMPDIR:-/tmp}/porto-os-bookworm}
+	[ -e "$DEBIAN/usr/lib/systemd/systemd" ] || skip 'no Debian tree: debootstrap is missing, or reached no mirror'
 }
