@@ -27,7 +27,7 @@ teardown() {
 }
 
 @test "start: what keeps it from serving is said, and is a failure" {
-	local d=$BATS_TEST_TMPDIR
+	local d=$BATS_TEST_TMPDIR dir
 	mkdir "$d/mnt" "$d/state" "$d/work"
 	for _ in 1 2 3; do # not taken for one that runs already while it ends
 		run -1 "$PORTOD" --config "$d/none" --set "daemon.mount=$d/mnt" --set "daemon.state_dir=$d/state" \
@@ -36,6 +36,10 @@ teardown() {
 		[[ $output == 'portod: cannot start: '*porto-init* ]] || fail "$output"
 		wait_for '! grep -qs " $BATS_TEST_TMPDIR/mnt " /proc/self/mounts'
 	done
+	while IFS= read -r dir; do
+		find "$dir" -depth -type d -exec rmdir {} + || :
+	done < <(cgroup_roots "$TEST_CGROUP-other")
+	[ -z "$(cgroup_roots "$TEST_CGROUP-other")" ]
 }
 
 # Containers whose facts must survive, and clients that must not notice.
