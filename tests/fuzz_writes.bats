@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Random writes of a plain user of the daemon's group to every file of the tree: his own containers, root's, another user's. None of
 # them brings the daemon down, is answered with EIO, or changes what is not his.
-# FUZZ_SEED=N repeats a run, FUZZ_WRITES=N sets how many, FUZZ_SECONDS=N the longest it takes.
+# The same writes each time, others with FUZZ_SEED=$RANDOM; FUZZ_WRITES=N sets how many, FUZZ_SECONDS=N the longest it takes.
 # Not in the guest, which is slow (`make check-vm` runs it there): what is read from a writer is the daemon's affair.
 #
 # shellcheck disable=SC2016 # the program is perl's
@@ -96,7 +96,7 @@ printf "%d writes, %d taken, %d EIO\n", $made, $taken, $eio;
 
 @test "10,000 random writes of a user: no crash, no EIO, and what is others' stays as it was" {
 	command -v perl >/dev/null || skip 'no perl'
-	local seed=${FUZZ_SEED:-$RANDOM$RANDOM} before worker
+	local seed=${FUZZ_SEED:-1} before worker
 	printf '%s\n' "# seed $seed" >&3
 	ct_start wheel private=mine 'command=sleep 1000'
 	ct_new wheel/kid private=kid command=true
