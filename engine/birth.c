@@ -1,9 +1,6 @@
 /*
  * The process is cloned with the worker's memory (CLONE_VM|CLONE_VFORK: the cost doesn't grow with the worker), as a child
  * of the supervisor (CLONE_PARENT), straight into its v2 cgroup, and executes porto-init.
- *
- * A container below another with a task is cloned by an intermediate process, which joins the other's namespaces first:
- * a pid namespace can only be entered by a child.
  */
 #include "engine/birth.h"
 
@@ -75,19 +72,6 @@ static long clone_on(struct clone_args *args, void (*fn)(struct birth *), struct
 #endif
 }
 
-static struct clone_args clone_args_for(struct birth *b, uint64_t flags, int stack)
-{
-	struct clone_args args = {
-		.flags = flags | CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND,
-		.stack = (uint64_t)(uintptr_t)b->stacks + (uint64_t)stack * STACK_SIZE,
-		.stack_size = STACK_SIZE,
-	};
-
-	/* who was here before has left without a word to the sanitizer, whose marks are not the next one's */
-	UNPOISON(b->stacks, 3 * STACK_SIZE);
-	return args;
-}
-
 /* No malloc, no log, no return from here on: this runs in the worker's memory while the worker stands still. */
 __attribute__((noreturn, no_sanitize("address", "undefined"))) static void become_init(struct birth *b)
 {
@@ -117,11 +101,17 @@ fail:
 	_exit(127);
 }
 
-static long clone_init(struct birth *b, int stack)
+static long clone_init(struct birth *b)
 {
-	struct clone_args args = clone_args_for(b, b->flags | CLONE_PIDFD, stack);
+	struct clone_args args = {
+		.flags = b->flags | CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&b->pidfd,
+		.stack = (uint64_t)(uintptr_t)b->stacks,
+		.stack_size = STACK_SIZE,
+	};
 
-	args.pidfd = (uint64_t)(uintptr_t)&b->pidfd;
+	/* who was here before has left without a word to the sanitizer, whose marks are not the next one's */
+	UNPOISON(b->stacks, STACK_SIZE);
 	if (b->cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)b->cgroup_fd;
@@ -129,69 +119,21 @@ static long clone_init(struct birth *b, int stack)
 	return clone_on(&args, become_init, b);
 }
 
-/* Both share our descriptors too, so that the pidfd made here is ours. */
-__attribute__((noreturn, no_sanitize("address", "undefined"))) static void clone_inside(struct birth *b)
-{
-	long pid = clone_init(b, 2);
-
-	if (pid < 0)
-		b->failed = (int)-pid;
-	_exit(0);
-}
-
-/* A process that has entered a pid namespace can't make another below it, only its child can: there may be one more. */
-__attribute__((noreturn, no_sanitize("address", "undefined"))) static void join_then_clone(struct birth *b)
-{
-	if (setns(b->join_fd, b->join_flags) < 0) {
-		b->failed = errno;
-	} else if (b->flags & CLONE_NEWPID) {
-		struct clone_args args = clone_args_for(b, CLONE_FILES, 1);
-		long pid = clone_on(&args, clone_inside, b);
-
-		if (pid < 0)
-			b->failed = (int)-pid;
-	} else {
-		clone_inside(b);
-	}
-	_exit(0);
-}
-
-/* The pid as we see it: the clone was made where pids are counted differently. */
-static pid_t pid_of_pidfd(int pidfd)
-{
-	char path[48], buf[512];
-	const char *line;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if (file_read_small(AT_FDCWD, path, buf, sizeof(buf)) < 0)
-		return 0;
-	line = strstr(buf, "\nPid:");
-	return line != NULL ? (pid_t)atoi(line + 5) : 0;
-}
-
 int birth(struct birth *b)
 {
 	sigset_t all, old;
 	long r;
 
-	b->stacks = mmap(NULL, 3 * (size_t)STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	b->stacks = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (b->stacks == MAP_FAILED)
 		return -errno;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (b->join_fd >= 0) {
-		struct clone_args args = clone_args_for(b, CLONE_FILES, 0);
-
-		r = clone_on(&args, join_then_clone, b);
-		if (r > 0 && b->pidfd >= 0)
-			b->pid = pid_of_pidfd(b->pidfd);
-	} else {
-		r = clone_init(b, 1);
-		if (r > 0)
-			b->pid = (pid_t)r;
-	}
+	r = clone_init(b);
+	if (r > 0)
+		b->pid = (pid_t)r;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	munmap(b->stacks, 3 * (size_t)STACK_SIZE);
+	munmap(b->stacks, STACK_SIZE);
 	if (r < 0)
 		return (int)r;
 	return b->pid == 0 ? -(b->failed != 0 ? b->failed : EIO) : 0;

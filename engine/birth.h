@@ -16,7 +16,7 @@ struct birth {
 	int fds[BIRTH_FDS]; /* fds[i], borrowed, becomes descriptor INIT_OPS_FD + i */
 	int count;
 	int cgroup_fd;      /* v2 cgroup to be born in, -1: ours */
-	int join_fd;        /* pidfd whose namespaces are joined first, -1: none */
+	int join_fd;        /* pidfd whose namespaces are joined first, -1: none; seed_birth alone can */
 	int join_flags;
 	int init_fd;        /* the program */
 	bool seed;          /* to be a seed itself */
@@ -36,13 +36,17 @@ struct seed {
 	int sock;    /* + 1; 0: none */
 	int pidfd;   /* + 1 */
 	bool broken; /* one could not be made or did not answer: not tried again */
+	uint64_t orders;
 };
 
 /* Begins one. A failure only costs time later. */
 void seed_plant(struct seed *s, int init_fd);
 void seed_end(struct seed *s);
 
-/* As birth; by the seed where it can. */
+/*
+ * As birth; by the seed where it can, and by nobody else where namespaces are joined: those inside may stop who makes the process,
+ * which must not be us. Takes some milliseconds at most, or SEED_JOIN_MSEC where they try.
+ */
 int seed_birth(struct seed *s, struct birth *b);
 
 #endif

@@ -87,8 +87,8 @@ static uint64_t unconfined(const struct ct *ct)
  * must not get more by making another. Other than upstream's, which leaves those of root out of it.
  *
  * CAP_SYS_PTRACE and CAP_KILL of the host's user namespace are power over all that is born into the container's pid namespace, and
- * what starts a child there is the host's root until it has given that up, and the worker waits for its exec: they are not for
- * those whom root does not own.
+ * what starts a child there is the host's root until it has given that up: they are not for those whom root does not own, and
+ * CAP_SYS_PTRACE is only for those who have power over the host anyway, by CAP_SYS_ADMIN or because they see all its processes.
  */
 uint64_t caps_allowed(const struct ct *ct)
 {
@@ -102,8 +102,10 @@ uint64_t caps_allowed(const struct ct *ct)
 			mask &= caps_limit(up);
 	if (!own && !privileged)
 		mask &= ~(unconfined(ct) & (PID_CAPS | MEMORY_CAPS | NET_CAPS));
-	if (ct->owner_uid != 0 && !in_userns(ct))
+	if (!in_userns(ct) && ct->owner_uid != 0)
 		mask &= ~PID_CAPS;
+	if (!in_userns(ct) && !(mask & BIT(SYS_ADMIN)) && !(unconfined(ct) & BIT(SYS_PTRACE)))
+		mask &= ~BIT(SYS_PTRACE);
 	return mask & own_caps();
 }
 

@@ -58,7 +58,7 @@ static int mount_again(struct ct *ct, const char *sub)
 		struct birth b = { .fds = { pipes[0], null, null, tree }, .count = 4, .cgroup_fd = -1, .join_fd = ct->pidfd,
 				   .join_flags = CLONE_NEWNS, .pidfd = -1, .init_fd = ct->e->init_fd };
 
-		r = birth(&b);
+		r = seed_birth(&ct->e->seed, &b);
 		if (r == 0 && b.pidfd >= 0)
 			close(b.pidfd);
 		if (r == 0 && b.failed != 0)

@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/proc.h"
 #include "engine/birth.h"
@@ -42,52 +44,98 @@ void seed_end(struct seed *s)
 	s->sock = s->pidfd = 0;
 }
 
-static int send_order(int sock, const struct birth *b)
+/* The pid as we see it: who made the process may count otherwise. 0: it has ended. */
+static pid_t pid_of_pidfd(int pidfd)
+{
+	char path[48], buf[512];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if (file_read_small(AT_FDCWD, path, buf, sizeof(buf)) < 0)
+		return 0;
+	line = strstr(buf, "\nPid:");
+	return line != NULL ? (pid_t)MAX(atoi(line + 5), 0) : 0;
+}
+
+static int send_order(struct seed *s, const struct birth *b)
 {
 	union {
-		char buf[CMSG_SPACE(sizeof(int) * (BIRTH_FDS + 1))];
+		char buf[CMSG_SPACE(sizeof(int) * (BIRTH_FDS + 2))];
 		struct cmsghdr align;
 	} control = {};
-	struct seed_order order = { .flags = b->flags, .count = (uint32_t)b->count, .cgroup = b->cgroup_fd >= 0 };
+	struct seed_order order = { .id = ++s->orders, .flags = b->flags, .count = (uint32_t)b->count, .cgroup = b->cgroup_fd >= 0 };
 	struct iovec iov = { &order, sizeof(order) };
-	size_t n = order.count + order.cgroup;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			      .msg_controllen = CMSG_SPACE(sizeof(int) * n) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf };
+	int fds[BIRTH_FDS + 2];
+	size_t n = order.count;
+	struct cmsghdr *c;
 
+	memcpy(fds, b->fds, sizeof(int) * n);
+	if (order.cgroup)
+		fds[n++] = b->cgroup_fd;
+	if (b->join_fd >= 0) {
+		order.join_flags = (uint64_t)b->join_flags;
+		fds[n++] = b->join_fd;
+	}
+	msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
+	c = CMSG_FIRSTHDR(&msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-	memcpy(CMSG_DATA(c), b->fds, sizeof(int) * order.count);
-	if (order.cgroup)
-		memcpy(CMSG_DATA(c) + sizeof(int) * order.count, &b->cgroup_fd, sizeof(int));
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
+	return sendmsg(s->sock - 1, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int receive_answer(int sock, struct birth *b)
+/* One answer, and its pidfd; -1 without. */
+static int receive(int sock, struct seed_answer *answer, int *pidfd)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control = {};
-	struct seed_answer answer;
-	struct iovec iov = { &answer, sizeof(answer) };
+	struct iovec iov = { answer, sizeof(*answer) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf) };
 	struct cmsghdr *c;
 	ssize_t n;
 
+	*pidfd = -1;
 	do
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	if (n != sizeof(answer))
-		return -EPIPE;
 	c = CMSG_FIRSTHDR(&msg);
-	if (answer.pid <= 0 || c == NULL || c->cmsg_type != SCM_RIGHTS)
-		return answer.pid < 0 ? answer.pid : -EPROTO;
-	memcpy(&b->pidfd, CMSG_DATA(c), sizeof(int));
-	b->pid = answer.pid;
+	if (c != NULL && c->cmsg_type == SCM_RIGHTS)
+		memcpy(pidfd, CMSG_DATA(c), sizeof(int));
+	if (n == sizeof(*answer))
+		return 0;
+	if (*pidfd >= 0)
+		close(*pidfd);
+	return -EPIPE;
+}
+
+/* 0: it has answered; *no: the errno of what it says is wrong with the order. */
+static int receive_answer(struct seed *s, struct birth *b, int *no)
+{
+	struct seed_answer answer;
+	int pidfd, r;
+
+	/* one that came too late, for an order that had been given up */
+	while ((r = receive(s->sock - 1, &answer, &pidfd)) == 0 && answer.id != s->orders)
+		if (pidfd >= 0)
+			close(pidfd);
+	if (r < 0)
+		return r;
+	*no = answer.no;
+	if (pidfd < 0)
+		return answer.no != 0 ? 0 : -EPROTO;
+	b->pid = pid_of_pidfd(pidfd);
+	if (b->pid > 0) {
+		b->pidfd = pidfd;
+	} else {
+		close(pidfd);
+		*no = ESRCH;
+	}
 	return 0;
 }
 
@@ -97,21 +145,29 @@ static int receive_answer(int sock, struct birth *b)
  */
 int seed_birth(struct seed *s, struct birth *b)
 {
-	if (b->join_fd < 0 && s->sock == 0 && !s->broken)
-		seed_plant(s, b->init_fd);
-	if (b->join_fd >= 0 || s->sock == 0)
-		return birth(b);
-	int r = send_order(s->sock - 1, b);
-	if (r == 0)
-		r = receive_answer(s->sock - 1, b);
-	if (r == 0)
-		return 0;
-	if (r == -EPIPE || r == -ECONNRESET) {
-		seed_end(s); /* killed: the next start plants another */
-	} else if (r == -ETIMEDOUT || r == -EPROTO) {
-		log_error("the waiting porto-init does not answer: %s", strerror(-r));
-		s->broken = true;
+	bool joins = b->join_fd >= 0;
+	int r = -EPIPE, no = 0;
+
+	/* where it has gone the next one is another */
+	for (int i = 0; i < 2 && (r == -EPIPE || r == -ECONNRESET); i++) {
+		if (s->sock == 0 && (joins || !s->broken))
+			seed_plant(s, b->init_fd);
+		if (s->sock == 0)
+			break;
+		r = send_order(s, b);
+		if (r == 0)
+			r = receive_answer(s, b, &no);
+		if (r == 0)
+			break;
+		if (r == -ETIMEDOUT || r == -EPROTO) {
+			log_error("the waiting porto-init does not answer: %s", strerror(-r));
+			s->broken = true;
+		}
 		seed_end(s);
 	}
+	if (r == 0 && no == 0)
+		return 0;
+	if (joins)
+		return r < 0 ? r : -no;
 	return birth(b);
 }

@@ -27,14 +27,6 @@
 
 /* ---- the list of operations ---- */
 
-/* Those inside may write to cgroup.freeze, its own or of one above. */
-static bool is_freezable(const struct ct *ct)
-{
-	while (ct != NULL && strcmp(ct_cgroupfs(ct), "rw") != 0)
-		ct = ct->parent;
-	return ct != NULL;
-}
-
 static int add_cgroups(struct spawn *s)
 {
 	struct ct *ct = s->ct, *home = ct->has_cg ? ct : ct->parent;
@@ -57,11 +49,8 @@ static int add_cgroups(struct spawn *s)
 		s->b.cgroup_fd = cg_clone_fd(ct->e->cgroups, &home->cg);
 	if (s->b.cgroup_fd < 0)
 		return s->b.cgroup_fd != -ENOENT ? s->b.cgroup_fd : 0;
-	/*
-	 * A clone into a cgroup whose cgroup.kill was once written is killed by kernels 6.14 to 6.18; and one into a cgroup that its
-	 * owner may freeze could stand still before its exec, and the worker with it: these join by themselves.
-	 */
-	if (!home->cg_killed && (s->b.join_fd < 0 || !is_freezable(home)))
+	/* a clone into a cgroup whose cgroup.kill was once written is killed by kernels 6.14 to 6.18: it joins by itself */
+	if (!home->cg_killed)
 		return 0;
 	n = openat(s->b.cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 	if (n < 0)

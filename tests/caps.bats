@@ -65,6 +65,10 @@ without() {
 	prop_is u capabilities_allowed NET_ADMIN
 	ct_new r isolate=false capabilities='KILL;SYS_PTRACE'
 	prop_is r capabilities_allowed 'KILL;SYS_PTRACE'
+	ct_new i capabilities='KILL;SYS_PTRACE'
+	prop_is i capabilities_allowed KILL
+	put i/userns true
+	prop_is i capabilities_allowed 'KILL;SYS_PTRACE'
 }
 
 @test "capabilities: CAP_ and small letters are read; an unknown name is refused and nothing changes" {
@@ -184,6 +188,58 @@ without() {
 	[[ $(caps v CapEff) == *SYS_PTRACE* ]]
 }
 
+# Writes to every process that appears in its pid namespace, asks it for the host's files and stops it.
+HIJACK='
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+print("ready", flush=True)
+mine = os.getpid()
+while not os.path.exists(os.environ["STOP"]):
+    for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
+        if pid in (1, mine):
+            continue
+        try:
+            if not open("/proc/%d/comm" % pid).read().startswith("porto"):
+                continue
+            os.kill(pid, signal.SIGSTOP)
+            status = open("/proc/%d/status" % pid).read()
+            caps = int(status.split("CapPrm:")[1].split()[0], 16)
+        except OSError:
+            continue
+        try:
+            os.open("/proc/%d/mem" % pid, os.O_RDWR)
+            memory = True
+        except OSError:
+            memory = False
+        traced = libc.ptrace(16, pid, 0, 0) == 0
+        if caps & ~int(os.environ["ALLOWED"], 16) and (memory or traced):
+            print("hijacked", pid, flush=True)
+        os.system("kill -CONT %d" % pid)
+'
+
+@test "attack: root inside without SYS_ADMIN traces, stops and writes to what starts children there: nothing is got, the daemon goes on" {
+	command -v python3 >/dev/null || skip 'no python3'
+	local script=$TEST_DIR/hijack.py i worker
+	worker=$(worker_pid)
+	echo "$HIJACK" >"$script"
+	ct_new a 'capabilities[SYS_ADMIN]=false' "env=STOP=$TEST_DIR/stop;ALLOWED=0" command="python3 $script" root_readonly=false
+	ct_start b 'capabilities[SYS_ADMIN]=false' command='sleep 1000'
+	put a/env "STOP=$TEST_DIR/stop;ALLOWED=$(sed -n 's/^CapBnd:\t//p' "/proc/$(prop b root_pid)/status")"
+	put a/state start
+	wait_for '[[ $(prop a stdout) == ready* ]]'
+	for ((i = 0; i < 15; i++)); do
+		ct_new a/s command=true isolate=false
+		ct_new a/i command=true
+		timeout 5 sh -c "echo start >'$PORTO_ROOT/a/s/state'" || true
+		timeout 5 sh -c "echo start >'$PORTO_ROOT/a/i/state'" || true
+		timeout 1 cat "$PORTO_ROOT/.porto/version" >/dev/null || fail 'the daemon stands still'
+		timeout 10 rmdir "$PORTO_ROOT/a/s" "$PORTO_ROOT/a/i" || fail 'not removed'
+	done
+	touch "$TEST_DIR/stop"
+	[ "$(prop a stdout)" = ready ] || fail "$(prop a stdout)"
+	[ "$(worker_pid)" = "$worker" ]
+}
+
 @test "attack: what makes a link in a container that runs is no process that is seen in there" {
 	ct_start b "command=sleep 1000"
 	local before after
@@ -204,9 +260,9 @@ without() {
 }
 
 @test "porto-init beside the command has no capability at all, so that tracing it gives none" {
-	ct_start a capabilities=SYS_PTRACE 'command=sleep 1000'
+	ct_start a 'capabilities=CHOWN' 'command=sleep 1000'
 	same "$(helper_caps a CapPrm)$(helper_caps a CapEff)" ''
-	same "$(helper_caps a CapBnd)" SYS_PTRACE
+	same "$(helper_caps a CapBnd)" CHOWN
 	ct_start m
 	local pid
 	pid=$(head -1 "$(prop m 'cgroups[freezer]')"/{,+leaf/}cgroup.procs 2>/dev/null | grep -m1 '^[0-9]')

@@ -13,6 +13,8 @@
  * there, with descriptors as SCM_RIGHTS (those above in their order, then the v2 cgroup to be born in, if any), it clones
  * itself, in new namespaces as flags say, as a child of its own parent; the child has the descriptors in place and goes on as
  * if it had just been executed. The answer is a struct seed_answer with the child's pidfd. It ends when the socket does.
+ * With join_flags the namespaces of a process are joined before, whose pidfd is the last descriptor: this does a process
+ * of its own, which answers, so that nobody in there can hold up the seed or the worker for longer than SEED_JOIN_MSEC.
  *
  * The operations are NUL-terminated words: the operation's name, then exactly its number of arguments. They are run in
  * order by the process, up to `fork`; after it the parent stays (reaps, writes the wait status) and the rest is run by
@@ -115,16 +117,20 @@
 #define INIT_STATUS_FD 5
 #define INIT_FIRST_FREE_FD 6
 
-#define SEED_FDS 33
+#define SEED_FDS 34
+#define SEED_JOIN_MSEC 200
 
 struct seed_order {
-	uint64_t flags;  /* CLONE_NEW... */
-	uint32_t count;  /* descriptors, without the cgroup's */
-	uint32_t cgroup; /* 1: the last one is it */
+	uint64_t id;         /* the answer has the same */
+	uint64_t flags;      /* CLONE_NEW... */
+	uint64_t join_flags; /* not 0: the last descriptor is a pidfd, whose namespaces these are */
+	uint32_t count;      /* descriptors, without these two */
+	uint32_t cgroup;     /* 1: the one after them is it */
 };
 
 struct seed_answer {
-	int32_t pid;     /* or -errno, and no pidfd then */
+	uint64_t id;
+	int32_t no;          /* 0, or an errno, and no pidfd then */
 };
 
 #define STATUS_LINE 64

@@ -2,7 +2,11 @@
  * A porto-init that waits to be many: started with the word `seed`, it forks itself for each order of the worker, and the
  * child goes on as if it had been executed with these descriptors. See proto.h.
  */
+#include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -11,6 +15,13 @@
 
 #define SOCK_FD INIT_OPS_FD
 #define FIRST_FD (SOCK_FD + 1) /* what an order brings begins here, as nothing else is open */
+
+struct order {
+	struct seed_order o;
+	int fds[SEED_FDS];
+	int cgroup, join; /* -1: none */
+	int next;         /* the first descriptor that is free */
+};
 
 /* The order's descriptors in msg; how many, or -1 when they are not where they must be. */
 static int fds_of(struct msghdr *msg, int *fds)
@@ -29,13 +40,13 @@ static int fds_of(struct msghdr *msg, int *fds)
 	return (int)n;
 }
 
-static int order_read(struct seed_order *order, int *fds)
+static int order_read(struct order *order)
 {
 	static union {
 		char buf[CMSG_SPACE(sizeof(int) * SEED_FDS)];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = { order, sizeof(*order) };
+	struct iovec iov = { &order->o, sizeof(order->o) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf) };
 	ssize_t n;
 	int count;
@@ -46,21 +57,26 @@ static int order_read(struct seed_order *order, int *fds)
 	/* The worker has gone: so do we. */
 	if (n <= 0)
 		_exit(EXIT_SUCCESS);
-	count = n == sizeof(*order) ? fds_of(&msg, fds) : -1;
-	return count == (int)(order->count + order->cgroup) ? 0 : -1;
+	count = n == sizeof(order->o) ? fds_of(&msg, order->fds) : -1;
+	if (count != (int)(order->o.count + order->o.cgroup + !!order->o.join_flags))
+		return -1;
+	order->cgroup = order->o.cgroup ? order->fds[order->o.count] : -1;
+	order->join = order->o.join_flags ? order->fds[count - 1] : -1;
+	order->next = FIRST_FD + count;
+	return 0;
 }
 
-static void answer(pid_t pid, int pidfd)
+static void answer(const struct order *order, int no, int pidfd)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
-	struct seed_answer a = { .pid = pid };
+	struct seed_answer a = { .id = order->o.id, .no = no };
 	struct iovec iov = { &a, sizeof(a) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (pid > 0) {
+	if (!no) {
 		msg.msg_control = control.buf;
 		msg.msg_controllen = sizeof(control.buf);
 		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
@@ -80,31 +96,94 @@ static void take_places(uint32_t count)
 	close_range(INIT_OPS_FD + count, ~0U, 0);
 }
 
+/* As fork: 0 in the new process, whose parent is ours. -1 and errno. */
+static long clone_sibling(uint64_t flags, int cgroup, int *pidfd)
+{
+	struct clone_args args = { .flags = flags | CLONE_PARENT | CLONE_PIDFD, .pidfd = (uintptr_t)pidfd };
+
+	if (cgroup >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup;
+	}
+	return syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* Makes the process that was ordered, and answers. Returns in the new process only, else whether it did. */
+static bool give_birth(const struct order *order)
+{
+	int pidfd = -1;
+	long pid = clone_sibling(order->o.flags, order->cgroup, &pidfd);
+
+	if (pid == 0) {
+		take_places(order->o.count);
+		return true;
+	}
+	answer(order, pid < 0 ? errno : 0, pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
+	return false;
+}
+
+/*
+ * A process that has entered a pid namespace can't make another below it, only its child can, where those inside see it and may
+ * stop it: so somebody waits for it. It shares our descriptors: once it has answered it closes the socket for both of us.
+ */
+static bool give_birth_below(const struct order *order)
+{
+	struct pollfd end = { .fd = -1, .events = POLLIN };
+	long pid = clone_sibling(CLONE_FILES, -1, &end.fd);
+
+	if (pid == 0) {
+		if (give_birth(order))
+			return true;
+		close(SOCK_FD);
+		_exit(EXIT_SUCCESS);
+	}
+	if (pid < 0) {
+		answer(order, errno, -1);
+		return false;
+	}
+	if (poll(&end, 1, SEED_JOIN_MSEC) != 1) {
+		(void)syscall(SYS_pidfd_send_signal, end.fd, SIGKILL, NULL, 0);
+		(void)poll(&end, 1, SEED_JOIN_MSEC);
+	}
+	answer(order, ETIMEDOUT, -1);
+	return false;
+}
+
+/* In a process of its own. Returns in the new one only. */
+static void join_then_give_birth(const struct order *order)
+{
+	if (setns(order->join, (int)order->o.join_flags))
+		answer(order, errno, -1);
+	else if (order->o.flags & CLONE_NEWPID ? give_birth_below(order) : give_birth(order))
+		return;
+	_exit(EXIT_SUCCESS);
+}
+
 void seed_wait(void)
 {
-	struct seed_order order;
-	int fds[SEED_FDS], pidfd = -1;
+	struct order order = {};
 
 	prctl(PR_SET_NAME, "porto-seed");
 	for (;;) {
-		pid_t pid = -EPROTO;
+		int pidfd;
 
-		if (!order_read(&order, fds)) {
-			struct clone_args args = { .flags = order.flags | CLONE_PARENT | CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd };
+		if (order_read(&order)) {
+			answer(&order, EPROTO, -1);
+		} else if (order.join < 0) {
+			if (give_birth(&order))
+				return;
+		} else {
+			long pid = clone_sibling(0, -1, &pidfd);
 
-			if (order.cgroup) {
-				args.flags |= CLONE_INTO_CGROUP;
-				args.cgroup = (uint64_t)fds[order.count];
-			}
-			pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 			if (pid == 0) {
-				take_places(order.count);
+				join_then_give_birth(&order);
 				return;
 			}
 			if (pid < 0)
-				pid = -errno;
+				answer(&order, errno, -1);
 		}
-		answer(pid, pidfd);
 		/* the pidfd of the child too */
 		close_range(FIRST_FD, ~0U, 0);
 	}
