@@ -101,6 +101,7 @@ static long clone_sibling(uint64_t flags, int cgroup, int *pidfd)
 {
 	struct clone_args args = { .flags = flags | CLONE_PARENT | CLONE_PIDFD, .pidfd = (uintptr_t)pidfd };
 
+	*pidfd = -1;
 	if (cgroup >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)cgroup;
@@ -111,7 +112,7 @@ static long clone_sibling(uint64_t flags, int cgroup, int *pidfd)
 /* Makes the process that was ordered, and answers. Returns in the new process only, else whether it did. */
 static bool give_birth(const struct order *order)
 {
-	int pidfd = -1;
+	int pidfd;
 	long pid = clone_sibling(order->o.flags, order->cgroup, &pidfd);
 
 	if (pid == 0) {
@@ -130,7 +131,7 @@ static bool give_birth(const struct order *order)
  */
 static bool give_birth_below(const struct order *order)
 {
-	struct pollfd end = { .fd = -1, .events = POLLIN };
+	struct pollfd end = { .events = POLLIN };
 	long pid = clone_sibling(CLONE_FILES, -1, &end.fd);
 
 	if (pid == 0) {
