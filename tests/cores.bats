@@ -113,6 +113,18 @@ crash() {
 	[ -z "$(ls -d "$PORTO_ROOT"/a/core-* 2>/dev/null)" ]
 }
 
+@test "core_command: in a user namespace it is there as well, as root of it, and outside its owner" {
+	ct_new a userns=true user=1044 group=1044 'command=sleep 1000' "core_command=sh -c 'head -c 4 >$TEST_DIR/got; id -u >>$TEST_DIR/got; cat /proc/self/uid_map >>$TEST_DIR/got'"
+	: >"$TEST_DIR/got"
+	chmod 666 "$TEST_DIR/got"
+	crash a
+	[ "$(head -c 4 "$TEST_DIR/got")" = core ] || is_real
+	grep -qx 0 <(tail -c +5 "$TEST_DIR/got") || fail "$(cat "$TEST_DIR/got")"
+	grep -q '^ *0 *1044 ' "$TEST_DIR/got"
+	[ "$(prop a 'labels[CORE.dumped]')" = 1 ]
+	[ -z "$(ls -d "$PORTO_ROOT"/a/core-* 2>/dev/null)" ]
+}
+
 @test "without a core_command: a file that the owner may read, cut at the limit; none without a core limit" {
 	as daemon ct_new u 'command=sleep 1000' 'ulimit=core: unlimited'
 	crash u
