@@ -111,7 +111,7 @@ static int receive(int sock, struct seed_answer *answer, int *pidfd)
 		return 0;
 	if (*pidfd >= 0)
 		close(*pidfd);
-	return -EPIPE;
+	return n == 0 ? -ECONNABORTED : -EPROTO;
 }
 
 /* 0: it has answered; *no: the errno of what it says is wrong with the order. */
@@ -140,17 +140,16 @@ static int receive_answer(struct seed *s, struct birth *b, int *no)
 }
 
 /*
- * A seed that has gone or is silent may yet have forked: that process finds its list of operations empty, because we close
- * the pipe, and ends. What clone3 itself refused is told by the usual way, which has the same reasons to.
+ * A seed that has gone after it took the order, or is silent, may yet have forked: that process finds its list of operations empty,
+ * because the caller gives up and closes the pipe, and ends. So there must be no other. One that went before left the order
+ * unread (ECONNRESET), and the next seed has it. What clone3 itself refused is told by the usual way, which has the same reasons to.
  */
 int seed_birth(struct seed *s, struct birth *b)
 {
-	bool joins = b->join_fd >= 0;
 	int r = -EPIPE, no = 0;
 
-	/* where it has gone the next one is another */
 	for (int i = 0; i < 2 && (r == -EPIPE || r == -ECONNRESET); i++) {
-		if (s->sock == 0 && (joins || !s->broken))
+		if (s->sock == 0 && (b->join_fd >= 0 || !s->broken))
 			seed_plant(s, b->init_fd);
 		if (s->sock == 0)
 			break;
@@ -167,7 +166,9 @@ int seed_birth(struct seed *s, struct birth *b)
 	}
 	if (r == 0 && no == 0)
 		return 0;
-	if (joins)
+	if (r != 0 && r != -EPIPE && r != -ECONNRESET)
+		return r;
+	if (b->join_fd >= 0)
 		return r < 0 ? r : -no;
 	return birth(b);
 }

@@ -208,6 +208,29 @@ seed_pid() {
 	rmdir "$PORTO_ROOT"/s[34]
 }
 
+@test "the porto-init that waits for starts is killed over an order that it has not read: the next one has it, once" {
+	local old start n
+	ct_start a command='sleep 1000'
+	old=$(seed_pid)
+	for n in b a/c a/d; do
+		make_ct "$n" "sh -c 'echo here; sleep 1000'"
+		[ "$n" != a/d ] || echo false >"$PORTO_ROOT/$n/isolate"
+		kill -STOP "$old"
+		timeout 20 sh -c "echo start >'$PORTO_ROOT/$n/state'" &
+		start=$!
+		# it waits for the answer
+		wait_for "grep -qE '^(47|212) ' /proc/$(worker_pid)/syscall" # recvmsg
+		kill -KILL "$old"
+		wait "$start"
+		prop_is "$n" state running
+		wait_for "[ \"\$(prop $n stdout)\" = here ]"
+		[ "$(seed_pid)" != "$old" ]
+		old=$(seed_pid)
+	done
+	rmdir "$PORTO_ROOT/b"
+	rmdir "$PORTO_ROOT/a"
+}
+
 @test "containers go on and their statuses are exact while no worker runs, and through an upgrade" {
 	make_ct a 'sh -c "sleep 0.3; exit 77"'
 	make_ct b 'sleep 1000'
