@@ -45,7 +45,7 @@ void seed_end(struct seed *s);
 
 /*
  * As birth; by the seed where it can, and by nobody else where namespaces are joined: those inside may stop who makes the process,
- * which must not be us. Takes some milliseconds at most, or SEED_JOIN_MSEC where they try.
+ * which must not be us.
  */
 int seed_birth(struct seed *s, struct birth *b);
 

@@ -14,7 +14,7 @@
  * itself, in new namespaces as flags say, as a child of its own parent; the child has the descriptors in place and goes on as
  * if it had just been executed. The answer is a struct seed_answer with the child's pidfd. It ends when the socket does.
  * With join_flags the namespaces of a process are joined before, whose pidfd is the last descriptor: this does a process
- * of its own, which answers, so that nobody in there can hold up the seed or the worker for longer than SEED_JOIN_MSEC.
+ * of its own, which answers; one that is stopped by somebody in there is killed, and any after SEED_JOIN_MSEC.
  *
  * The operations are NUL-terminated words: the operation's name, then exactly its number of arguments. They are run in
  * order by the process, up to `fork`; after it the parent stays (reaps, writes the wait status) and the rest is run by
@@ -118,7 +118,7 @@
 #define INIT_FIRST_FREE_FD 6
 
 #define SEED_FDS 34
-#define SEED_JOIN_MSEC 200
+#define SEED_JOIN_MSEC 4000 /* processors may be busy */
 
 struct seed_order {
 	uint64_t id;         /* the answer has the same */

@@ -14,13 +14,13 @@
 #include "engine/init/init.h"
 
 #define SOCK_FD INIT_OPS_FD
+#define STOPPED_MSEC 50 /* between two looks whether it is */
 #define FIRST_FD (SOCK_FD + 1) /* what an order brings begins here, as nothing else is open */
 
 struct order {
 	struct seed_order o;
 	int fds[SEED_FDS];
 	int cgroup, join; /* -1: none */
-	int next;         /* the first descriptor that is free */
 };
 
 /* The order's descriptors in msg; how many, or -1 when they are not where they must be. */
@@ -62,7 +62,6 @@ static int order_read(struct order *order)
 		return -1;
 	order->cgroup = order->o.cgroup ? order->fds[order->o.count] : -1;
 	order->join = order->o.join_flags ? order->fds[count - 1] : -1;
-	order->next = FIRST_FD + count;
 	return 0;
 }
 
@@ -125,14 +124,46 @@ static bool give_birth(const struct order *order)
 	return false;
 }
 
+/* By a signal or a tracer, as proc (the host's) says. */
+static bool is_stopped(int proc, pid_t pid)
+{
+	char path[40], buf[64], number[24];
+	ssize_t n;
+
+	stpcpy(stpcpy(path, number_format(number, pid)), "/stat");
+	autoclose int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	const char *state = strstr(buf, ") "); /* our own name has no parenthesis in it */
+	return state && (state[2] == 'T' || state[2] == 't');
+}
+
+/* Until it has ended: 0, or it is killed: an errno. */
+static int wait_below(int proc, pid_t pid, int pidfd)
+{
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+
+	for (int msec = 0; msec < SEED_JOIN_MSEC; msec += STOPPED_MSEC) {
+		if (poll(&end, 1, STOPPED_MSEC) == 1)
+			return 0;
+		if (is_stopped(proc, pid))
+			break;
+	}
+	(void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	(void)poll(&end, 1, STOPPED_MSEC);
+	return ETIMEDOUT;
+}
+
 /*
  * A process that has entered a pid namespace can't make another below it, only its child can, where those inside see it and may
  * stop it: so somebody waits for it. It shares our descriptors: once it has answered it closes the socket for both of us.
  */
-static bool give_birth_below(const struct order *order)
+static bool give_birth_below(const struct order *order, int proc)
 {
-	struct pollfd end = { .events = POLLIN };
-	long pid = clone_sibling(CLONE_FILES, -1, &end.fd);
+	int pidfd, no;
+	long pid = clone_sibling(CLONE_FILES, -1, &pidfd);
 
 	if (pid == 0) {
 		if (give_birth(order))
@@ -140,24 +171,19 @@ static bool give_birth_below(const struct order *order)
 		close(SOCK_FD);
 		_exit(EXIT_SUCCESS);
 	}
-	if (pid < 0) {
-		answer(order, errno, -1);
-		return false;
-	}
-	if (poll(&end, 1, SEED_JOIN_MSEC) != 1) {
-		(void)syscall(SYS_pidfd_send_signal, end.fd, SIGKILL, NULL, 0);
-		(void)poll(&end, 1, SEED_JOIN_MSEC);
-	}
-	answer(order, ETIMEDOUT, -1);
+	no = pid < 0 ? errno : wait_below(proc, (pid_t)pid, pidfd);
+	answer(order, no ? no : EINTR, -1);
 	return false;
 }
 
 /* In a process of its own. Returns in the new one only. */
 static void join_then_give_birth(const struct order *order)
 {
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
 	if (setns(order->join, (int)order->o.join_flags))
 		answer(order, errno, -1);
-	else if (order->o.flags & CLONE_NEWPID ? give_birth_below(order) : give_birth(order))
+	else if (order->o.flags & CLONE_NEWPID ? give_birth_below(order, proc) : give_birth(order))
 		return;
 	_exit(EXIT_SUCCESS);
 }
