@@ -418,14 +418,19 @@ static void put_back(struct snapshot *before, uint64_t cookie, int result)
 	(void)save_ct(before->ct, cookie, result, NULL);
 }
 
-/* The value's earlier parts, if there were any, are in force: if the whole is refused they don't stay. */
+/*
+ * The value's earlier parts, if there were any, are in force: if the whole is refused they don't stay. Whose the container is may
+ * have changed since the file was opened: who held `command` and `state` open would run what he likes as the new owner.
+ */
 static int write_prop(struct change *c, const struct engine_value *value)
 {
 	autosaved struct snapshot before = {};
 	bool has_parts = undo_take(c->ct, value->extends, &before);
-	int r;
+	int r = cred_check_user(c->ct, c->who, c->err);
 
-	if (memchr(value->buf, '\0', value->len) != NULL)
+	if (r < 0)
+		;
+	else if (memchr(value->buf, '\0', value->len) != NULL)
 		r = err_set(c->err, ERR_InvalidValue, "%s: a zero byte in the value", props[c->prop].name);
 	else
 		r = prop_write(c);

@@ -120,6 +120,24 @@ teardown() {
 	want_errno EACCES as $TWO bash -c 'exec 9>"$PORTO_ROOT/one/private"'
 }
 
+@test "attack: who held command and state open when root gave the container away does not run his as the new owner" {
+	local name
+	as $ONE ct_new one command=true private=its
+	for name in before after; do mkfifo -m 666 "$TEST_DIR/$name"; done
+	as $ONE bash -c 'cd "$PORTO_ROOT/one"; exec 5<>command 6<>private 7<>state 8<>state; echo >"$1/before"; read -r _ <"$1/after"
+		echo "sh -c id" >&5; echo x >&6; echo start >&7; echo destroy >&8' - "$TEST_DIR" >/dev/null 2>&1 3>&- 4>&- &
+	read -r _ <"$TEST_DIR/before"
+	put one/owner_user $TWO
+	put one/user $TWO
+	echo >"$TEST_DIR/after"
+	wait $! || :
+	prop_is one command true
+	prop_is one private its
+	prop_is one state stopped
+	as $TWO put one/state start
+	rm "$TEST_DIR"/{before,after}
+}
+
 @test "a file opened by a user and written by a setuid program takes no descriptor of that program" {
 	install -m 4755 "$(command -v dd)" "$TEST_DIR/dd"
 	[ "$(as $ONE "$TEST_DIR/dd" if=/proc/self/status status=none | awk '/^Uid/ { print $3 }')" = 0 ] || skip 'setuid has no effect here'
