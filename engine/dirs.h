@@ -30,6 +30,8 @@ struct dir_ops {
 	int (*attr)(struct engine *e, const struct engine_node *n, struct engine_attr *ret);
 	/* May c->as write this file? Asked at the open, for rows with FILE_WRITE. */
 	int (*check_writer)(const struct dir_call *c);
+	/* Is it still c->who's? Asked at each write, as owners change while files are open. */
+	int (*check_owner)(const struct file_call *c);
 	int (*lookup)(struct engine *e, const struct engine_node *n, const char *name, enum engine_dir *dir, uint32_t *id);
 	bool (*next_child)(struct engine *e, const struct engine_node *n, struct engine_child *child);
 	int (*make)(const struct dir_call *c, struct engine_child *made);

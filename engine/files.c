@@ -311,7 +311,8 @@ static int call_write(const struct dir_ops *ops, struct file_call *c, const char
 
 	c->key = key;
 	c->row = &ops->rows[c->node->file];
-	return c->row->write(c, text);
+	int r = ops->check_owner != NULL ? ops->check_owner(c) : 0;
+	return r < 0 ? r : c->row->write(c, text);
 }
 
 static bool is_whole_text(int prop)
@@ -428,11 +429,9 @@ static int write_prop(struct change *c, const struct engine_value *value)
 	bool has_parts = undo_take(c->ct, value->extends, &before);
 	int r = cred_check_user(c->ct, c->who, c->err);
 
-	if (r < 0)
-		;
-	else if (memchr(value->buf, '\0', value->len) != NULL)
+	if (r == 0 && memchr(value->buf, '\0', value->len) != NULL)
 		r = err_set(c->err, ERR_InvalidValue, "%s: a zero byte in the value", props[c->prop].name);
-	else
+	if (r == 0)
 		r = prop_write(c);
 
 	if (!has_parts)

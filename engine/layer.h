@@ -322,6 +322,7 @@ void store_memory_end(struct cgroups *g); /* kills what is at work, and takes th
 bool item_exists(struct engine *e, const struct engine_node *n);
 int item_attr(struct engine *e, const struct engine_node *n, struct engine_attr *ret);
 int item_check_writer(const struct dir_call *c);
+int item_check_writes(const struct file_call *c);
 int item_chown(const struct dir_call *c, uid_t uid, gid_t gid);
 int lread_error(const struct file_call *c, struct text *out);
 int lread_last_usage(const struct file_call *c, struct text *out);

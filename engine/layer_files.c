@@ -545,9 +545,14 @@ int item_check_writer(const struct dir_call *c)
 	return r < 0 ? r : item_check_owner(item_find(c->e, c->node->ct), c->as, c->err);
 }
 
+int item_check_writes(const struct file_call *c)
+{
+	return item_check_owner(item_of(c), c->who, c->err);
+}
+
 #define ITEM_DIR \
-	{ .rows = item_rows, .count = ARRAY_LEN(item_rows), .exists = item_exists, .attr = item_attr, .check_writer = item_check_writer, .chown = item_chown, \
-	  .pread = pread_tarball, .closed = closed, .cancel = sjob_cancel }
+	{ .rows = item_rows, .count = ARRAY_LEN(item_rows), .exists = item_exists, .attr = item_attr, .check_writer = item_check_writer, \
+	  .check_owner = item_check_writes, .chown = item_chown, .pread = pread_tarball, .closed = closed, .cancel = sjob_cancel }
 
 const struct dir_ops layer_dir = ITEM_DIR;
 const struct dir_ops storage_dir = ITEM_DIR;

@@ -176,5 +176,6 @@ static const struct file_row meta_rows[META_FILES] = {
 };
 
 const struct dir_ops meta_dir = {
-	.rows = meta_rows, .count = META_FILES, .exists = item_exists, .attr = item_attr, .check_writer = item_check_writer, .chown = item_chown,
+	.rows = meta_rows, .count = META_FILES, .exists = item_exists, .attr = item_attr, .check_writer = item_check_writer,
+	.check_owner = item_check_writes, .chown = item_chown,
 };

@@ -142,6 +142,9 @@ static inline bool vol_is_set(const struct vol *v, int row)
 }
 /* May who change it? -EACCES */
 int vol_check_owner(const struct vol *v, const struct engine_cred *as, struct err *err);
+/* check_owner of its directories */
+struct file_call;
+int vol_check_writes(const struct file_call *c);
 struct vlink *vol_find_link(struct vol *v, uint32_t ct, const char *target);
 /* "ct [target] [ro] [!]" */
 void vlink_format(const struct vol *v, const struct vlink *l, struct text *out);

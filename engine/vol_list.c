@@ -528,6 +528,7 @@ const struct dir_ops links_dir = {
 	.exists = links_exist,
 	.attr = link_attr,
 	.check_writer = check_linker,
+	.check_owner = vol_check_writes,
 	.next_child = next_link,
 	.unlink = remove_link,
 };

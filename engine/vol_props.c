@@ -380,6 +380,11 @@ static int check_writer(const struct dir_call *c)
 	return r < 0 ? r : vol_check_owner(vol_find(c->e, c->node->ct), c->as, c->err);
 }
 
+int vol_check_writes(const struct file_call *c)
+{
+	return vol_check_owner(vol_find(c->e, c->node->ct), c->who, c->err);
+}
+
 static int change_owner(const struct dir_call *c, uid_t uid, gid_t gid)
 {
 	struct vol *v = vol_find(c->e, c->node->ct);
@@ -414,6 +419,7 @@ const struct dir_ops volume_dir = {
 	.exists = exists,
 	.attr = attr,
 	.check_writer = check_writer,
+	.check_owner = vol_check_writes,
 	.chown = change_owner,
 	.take_back = vol_take_back,
 	.join = join,

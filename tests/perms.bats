@@ -138,6 +138,23 @@ teardown() {
 	rm "$TEST_DIR"/{before,after}
 }
 
+@test "attack: who held the files of a volume and a layer open when root gave them away changes and destroys nothing" {
+	local name volumes=$PORTO_ROOT/.volumes layers=$PORTO_ROOT/.layers
+	as $ONE mkdir "$volumes/7" "$layers/his"
+	for name in before after; do mkfifo -m 666 "$TEST_DIR/$name"; done
+	as $ONE bash -c 'cd "$PORTO_ROOT"; exec 5<>.volumes/7/private 6<>.volumes/7/state 7<>.layers/his/private; echo >"$1/before"; read -r _ <"$1/after"
+		echo x >&5; echo build >&6; echo x >&7' - "$TEST_DIR" >/dev/null 2>&1 3>&- 4>&- &
+	read -r _ <"$TEST_DIR/before"
+	chown $TWO "$volumes/7" "$layers/his"
+	echo >"$TEST_DIR/after"
+	wait $! || :
+	[ -z "$(<"$volumes/7/private")$(<"$layers/his/private")" ]
+	[ "$(<"$volumes/7/state")" != ready ]
+	as $TWO sh -c 'echo y >"$1/private"' - "$volumes/7"
+	rmdir "$volumes/7" "$layers/his"
+	rm "$TEST_DIR"/{before,after}
+}
+
 @test "a file opened by a user and written by a setuid program takes no descriptor of that program" {
 	install -m 4755 "$(command -v dd)" "$TEST_DIR/dd"
 	[ "$(as $ONE "$TEST_DIR/dd" if=/proc/self/status status=none | awk '/^Uid/ { print $3 }')" = 0 ] || skip 'setuid has no effect here'
