@@ -94,8 +94,8 @@ static void choose_namespaces(struct spawn *s)
 		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET;
 	}
 	s->userns = ct->val[PROP_virt_mode].u == VIRT_HOST ? NULL : userns_owner(ct);
-	if (net_mode_of(ct) != NET_OWN || s->userns == ct)
-		return; /* shared, or it comes with the user namespace */
+	if (net_mode_of(ct) != NET_OWN || s->userns != NULL)
+		return; /* shared, or it is made in the user namespace */
 	if (net_has_devices(ct))
 		s->b.flags |= CLONE_NEWNET;
 	else

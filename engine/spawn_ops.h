@@ -19,7 +19,7 @@ struct spawn {
 	struct names names;
 	struct ct *userns;     /* in whose user namespace it runs; NULL: the host's */
 	bool enters;           /* a user namespace is to be entered before the command */
-	int net_fd;            /* the network that came with its user namespace; ours; -1: none */
+	int net_fd;            /* the network that was made in its user namespace; ours; -1: none */
 };
 
 /* An operation's name, or one argument more. What memory there was not is found by text_ok at the end. */
