@@ -34,6 +34,8 @@ void spawn_op_id(struct spawn *s, unsigned id);
 /* The number under which the new process will have fd; -EMFILE. fd is ours to close if owned, also then. */
 int spawn_pass(struct spawn *s, int fd, bool owned);
 
+/* The cgroup it is born in, or those it joins itself. */
+int spawn_add_cgroups(struct spawn *s);
 /* User namespace, network, names, mounts. */
 int spawn_add_world(struct spawn *s, struct err *err);
 
@@ -41,6 +43,8 @@ int spawn_add_world(struct spawn *s, struct err *err);
 int spawn_add_task(struct spawn *s, struct err *err);
 /* The task's groups and ids, in its user namespace. */
 void spawn_add_cred(struct spawn *s);
+/* Closes and frees what is still its own. */
+void spawn_done(struct spawn *s);
 void spawn_add_links(struct spawn *s, const struct pairs *links);
 
 #endif
