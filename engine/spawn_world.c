@@ -222,6 +222,8 @@ static int add_mounts(struct spawn *s, struct err *err)
 		return 0;
 	spawn_op(s, "slave");
 	/* to be read-only, what is the parent's too has to be a mount of its own */
+	if (new_root && (ct->owner_uid != 0 || !ct_has_root(ct)))
+		spawn_op1(s, "plain", ct_has_root(ct) ? "nosuid" : "");
 	if (new_root)
 		spawn_op1(s, "root", ct_has_root(ct) ? ct->val[PROP_root].s : "/");
 	/* as for links of volumes: users could have made what is there */
