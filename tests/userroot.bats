@@ -16,17 +16,14 @@ setup_file() {
 	tar -C "$ROOT" -cf "$TEST_DIR/tree.tar" .
 	chmod 644 "$TEST_DIR/tree.tar"
 	export ROOT
+}
+
+setup() {
 	layer_new tree "$TEST_DIR/tree.tar"
 }
 
 teardown() {
 	destroy_all
-	vols_destroy
-}
-
-teardown_file() {
-	layers_destroy
-	test_end
 }
 
 # volume USER [LINE]: a volume of the layer that belongs to this user -> $VOL, $VOL_PATH
