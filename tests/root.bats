@@ -149,7 +149,7 @@ teardown() {
 	want_error Busy put a/symlink '/tmp/other: /z'
 	want_error Busy put a/spec 'symlink = /tmp/other: /z'
 	kill -0 "$pid" || fail 'the writer was answered before the others'
-	! wait "$pid"
+	! wait "$pid" || fail 'it went well'
 	grep -q 'timed out' "$TEST_DIR/said"
 	error_says a 'does not answer'
 	prop_is a symlink ''
