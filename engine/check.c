@@ -165,7 +165,9 @@ int check_root(struct change *c)
 		return invalid(c, "expected an absolute path");
 	if (strcmp(c->text, c->ct->val[PROP_root].s) != 0 && vol_is_mounted_in(c->ct))
 		return err_set(c->err, ERR_Busy, "root: volumes are linked below it");
-	return strcmp(c->text, "/") == 0 ? 0 : check_root_owner(c);
+	if (strcmp(c->text, "/") == 0)
+		return 0;
+	return c->ct->owner_uid != 0 ? vol_check_root(c->ct, c->text, c->err) : check_root_owner(c);
 }
 
 static const char *const bind_flags[] = { "ro",   "rw",     "rec",     "dev",        "nodev",    "suid",    "nosuid",

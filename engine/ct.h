@@ -242,6 +242,10 @@ struct engine {
 	struct last_error { uid_t uid; pid_t pid; uint32_t home; char *text; } uid_errors[LAST_ERRORS], pid_errors[LAST_ERRORS];
 	struct undo { uint32_t ct; uint64_t cookie; struct snapshot before; } undo[UNDOS]; /* cookie 0: free */
 	unsigned undo_next;
+	struct links {
+		struct links_job *jobs, *now; /* under way; whose write is done again right now */
+		struct pairs wanted;          /* by the write that is being tried */
+	} links; /* links.c */
 	const struct engine_cred *reader; /* who reads a property now; NULL: the daemon itself */
 	struct vol *vols, *last_vol; /* by ascending id */
 	struct vol *vol_by_id[VOL_HASH];

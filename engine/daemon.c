@@ -56,7 +56,8 @@ static int read_destroying(const struct file_call *c, struct text *out)
 		text_addf(out, "%s\n", ct->name);
 	for (size_t i = 0; i < c->e->remains.n; i++)
 		text_addf(out, "%s\n", c->e->remains.p[i]);
-	return 0;
+	items_leaving(c->e, dir_view(c->e, c->node), out);
+	return text_ok(out);
 }
 
 static int read_uid_error(const struct file_call *c, struct text *out)

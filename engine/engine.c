@@ -21,6 +21,7 @@
 #include "engine/inside.h"
 #include "engine/layer.h"
 #include "engine/run.h"
+#include "engine/links.h"
 #include "engine/net.h"
 #include "engine/save.h"
 #include "engine/ulimit.h"
@@ -201,6 +202,7 @@ void engine_free(struct engine *e)
 	if (e == NULL)
 		return;
 	wait_free(e);
+	links_free(e);
 	net_close(e);
 	store_close(e);
 	vol_save_close(e);
@@ -623,7 +625,7 @@ int engine_chown(struct engine *e, const struct engine_cred *who, uint64_t cooki
 
 void engine_cancel(struct engine *e, uint64_t cookie)
 {
-	if (fsm_cancel(e, cookie) || wait_cancel(e, cookie))
+	if (fsm_cancel(e, cookie) || wait_cancel(e, cookie) || links_cancel(e, cookie))
 		return;
 	for (enum engine_dir dir = 0; dir < ENGINE_DIRS; dir++)
 		if (dir_ops(dir) != NULL && dir_ops(dir)->cancel != NULL && dir_ops(dir)->cancel(e, cookie))

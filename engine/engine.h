@@ -52,6 +52,7 @@ enum engine_file_flag {
 				  engine_close says that the descriptor is gone */
 	FILE_PIPE = 1 << 12, /* bytes in order by one descriptor, which reads or writes: engine_pread and engine_write get its handle and
 				offsets from its own beginning; engine_close says that it is gone */
+	FILE_WAITS = 1 << 13, /* as FILE_ACTION, but what is written is a value, which may come in pieces */
 };
 
 struct engine_file {
@@ -189,7 +190,7 @@ ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t c
 		     char *buf, size_t size, uint64_t off, struct err *err);
 
 /*
- * Gives the file this value; append adds an entry to a list or map (EINVAL for other types). ENGINE_PENDING for FILE_ACTION.
+ * Gives the file this value; append adds an entry to a list or map (EINVAL for other types). ENGINE_PENDING for FILE_ACTION, FILE_WAITS.
  * extends: cookie of the write whose value this one is the longer form of, 0 if none. If this one is refused and nothing else has
  * changed the container since, what that one had changed is taken back too: a value that comes in pieces is set as a whole.
  */
@@ -199,6 +200,7 @@ struct engine_value {
 	uint64_t off;      /* of the write, for FILE_STREAM */
 	bool append;
 	uint64_t extends;
+	bool no_wait;      /* FILE_WAITS: refuse what would be pending */
 };
 int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cookie, const struct engine_node *n,
 		 const struct engine_value *value, struct err *err);

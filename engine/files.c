@@ -12,6 +12,7 @@
 #include "engine/hooks.h"
 #include "engine/output.h"
 #include "engine/run.h"
+#include "engine/links.h"
 #include "engine/save.h"
 #include "engine/wait.h"
 #include "engine/watch.h"
@@ -22,7 +23,7 @@ static const struct {
 	unsigned prop, file;
 } flag_map[] = {
 	{ P_ACTION, FILE_ACTION }, { P_BLOCKS, FILE_BLOCKS }, { P_STREAM, FILE_STREAM }, { P_POLL, FILE_POLL },
-	{ P_LARGE, FILE_LARGE },   { P_HOLD, FILE_HOLD },     { P_ROOT, FILE_ROOT },	 { P_NOT_ROOT, FILE_NOT_ROOT },
+	{ P_WAITS, FILE_WAITS },   { P_LARGE, FILE_LARGE }, { P_HOLD, FILE_HOLD },     { P_ROOT, FILE_ROOT },	 { P_NOT_ROOT, FILE_NOT_ROOT },
 };
 
 static unsigned file_flags(const struct prop *p)
@@ -415,6 +416,7 @@ ssize_t engine_pread(struct engine *e, const struct engine_cred *who, uint64_t c
 
 static void put_back(struct snapshot *before, uint64_t cookie, int result)
 {
+	links_restore(before->ct, &before->val[PROP_symlink]);
 	snapshot_restore(before);
 	(void)save_ct(before->ct, cookie, result, NULL);
 }
@@ -436,7 +438,9 @@ static int write_prop(struct change *c, const struct engine_value *value)
 
 	if (!has_parts)
 		return r;
-	if (r < 0)
+	if (r < 0 && links_wanted(c->ct->e)) /* it will be written again */
+		undo_keep(c->ct, value->extends, &before);
+	else if (r < 0)
 		put_back(&before, c->cookie, r);
 	else
 		undo_keep(c->ct, c->cookie, &before);
@@ -488,6 +492,8 @@ int engine_write(struct engine *e, const struct engine_cred *who, uint64_t cooki
 		r = call_write(ops, &d, c.text);
 	} else {
 		r = write_prop(&c, value);
+		if (r < 0 && links_wanted(e))
+			r = links_begin(e, who, cookie, n, value, err);
 	}
 	if (r < 0)
 		engine_note_error(e, who, n, err);

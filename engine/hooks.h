@@ -261,7 +261,8 @@ READ_HOOK(read_capabilities_ambient);
 CHECK_HOOK(check_capabilities);
 CHECK_HOOK(check_capabilities_ambient);
 
-CHECK_HOOK(check_seccomp); /* seccomp.c */
+READ_HOOK(read_seccomp); /* seccomp.c */
+CHECK_HOOK(check_seccomp);
 LACKS_HOOK(lacks_seccomp);
 
 /* ---- core dumps: core.c ---- */

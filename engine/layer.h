@@ -224,6 +224,8 @@ int item_check_empty(struct engine *e, const struct item *it, struct err *err);
  * not be possible. An import is stopped.
  */
 int item_remove(struct engine *e, struct item *it, uint64_t cookie, struct err *err);
+/* A line for each that has been removed while its place still has its name: layer_dirs.c. */
+void items_leaving(struct engine *e, const struct ct *view, struct text *out);
 /* What a worker before this one had begun so. */
 void item_finish_removal(struct engine *e, struct item *it);
 

@@ -134,6 +134,19 @@ static int read_list(const struct file_call *c, struct text *out)
 	return text_ok(out);
 }
 
+void items_leaving(struct engine *e, const struct ct *view, struct text *out)
+{
+	autofree char *own = place_default(view);
+
+	for (const struct item *it = e->store->items; it != NULL; it = it->next) {
+		if (!it->gone || it->renamed)
+			continue;
+		text_add(out, it->kind == STORED_LAYER ? ".layers/" : ".storages/");
+		format_name(it, own, out);
+		text_addc(out, '\n');
+	}
+}
+
 static const struct file_row list_rows[] = {
 	{ .name = "list", .flags = FILE_READ | FILE_LISTED | FILE_LARGE, .read = read_list,
 	  .help = "a line each, tabs between: name, place, state, owner's user and group, seconds since its last use, bytes, private text; of meta-storages also limit and use of space and of inodes" },

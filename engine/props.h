@@ -45,6 +45,7 @@ enum prop_flag {
 	P_MERGE = 1 << 12,   /* a whole write adds to what is there: labels */
 	P_WRITES = 1 << 13,  /* writable though it has no type (verbs, files) */
 	P_SECRET = 1 << 14,  /* what was written is shown to nobody: not in spec, nor quoted in an error */
+	P_WAITS = 1 << 15,   /* the write of its value may be pending */
 };
 
 /* What the numbers of a counter are; metrics show base units (metrics_text.h). Each row with P_STAT says it. */

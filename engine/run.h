@@ -60,9 +60,6 @@ int take_down(struct ct *ct);
 /* A dying container (ct->destroying): kill and take down until it is gone, then free it. */
 void destroy_step(struct ct *ct);
 
-/* Makes symbolic links (target "": removes) in the running ct, by its own means. Waits for it, but not long. */
-int spawn_links(struct ct *ct, const struct pairs *links, struct err *err);
-
 int attach_process(struct change *c);
 
 #endif

@@ -160,13 +160,18 @@ int seccomp_program(const char *text, uint64_t caps, struct err *err)
 	return k->fd;
 }
 
-static const char *profile_of(const struct ct *ct)
+/* What was set for it; "": nothing. */
+static const char *own_profile(const struct ct *ct)
 {
 	const char *own = ct->val[PROP_seccomp].s;
 
-	if (own != NULL && own[0] != '\0')
-		return own;
-	return ct->owner_uid != 0 ? "default" : "none";
+	return own != NULL ? own : "";
+}
+
+/* Has it the default filter, whatever else it has? Whom root does not own can't get rid of it; only root can say `none` for them. */
+static bool has_default(const struct ct *ct)
+{
+	return ct->owner_uid != 0 && strcmp(own_profile(ct), "none") != 0;
 }
 
 const char *lacks_seccomp(const struct cgroups *g)
@@ -175,29 +180,61 @@ const char *lacks_seccomp(const struct cgroups *g)
 	return access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0 ? NULL : "the kernel has no filters of system calls (CONFIG_SECCOMP_FILTER)";
 }
 
+static int add_profile(const char *texts[SECCOMP_CHAIN_MAX + 1], int n, const char *text)
+{
+	if (text[0] == '\0' || strcmp(text, "none") == 0 || n > SECCOMP_CHAIN_MAX)
+		return n;
+	for (int i = 0; i < n; i++)
+		if (strcmp(texts[i], text) == 0)
+			return n;
+	texts[n] = text;
+	return n + 1;
+}
+
 int seccomp_profiles(const struct ct *ct, const char *texts[SECCOMP_CHAIN_MAX + 1])
 {
 	int n = 0;
 
 	if (lacks_seccomp(NULL) != NULL) /* nothing was asked for either */
 		return 0;
-	for (; ct != NULL && ct->parent != NULL && n <= SECCOMP_CHAIN_MAX; ct = ct->parent) {
-		const char *text = profile_of(ct);
-		bool again = strcmp(text, "none") == 0;
-
-		for (int i = 0; i < n; i++)
-			again = again || strcmp(texts[i], text) == 0;
-		if (!again)
-			texts[n++] = text;
+	for (; ct != NULL && ct->parent != NULL; ct = ct->parent) {
+		n = add_profile(texts, n, own_profile(ct));
+		if (has_default(ct))
+			n = add_profile(texts, n, "default");
 	}
 	return n;
+}
+
+/* What was set, or stands for it: as it is written. [all]: a line for each filter that holds, those of containers above too. */
+int read_seccomp(struct ct *ct, const char *key, struct text *out, struct err *err)
+{
+	const char *texts[SECCOMP_CHAIN_MAX + 1], *own = own_profile(ct);
+	int n;
+
+	if (key == NULL) {
+		text_add(out, own[0] != '\0' ? own : has_default(ct) ? "default" : "none");
+		return text_ok(out);
+	}
+	if (strcmp(key, "all") != 0)
+		return err_set(err, ERR_InvalidProperty, "seccomp[%.100s]: no such index, expected all", key);
+	n = seccomp_profiles(ct, texts);
+	for (int i = 0; i < n; i++)
+		text_addf(out, "%s%s", i > 0 ? "\n" : "", texts[i]);
+	if (n == 0)
+		text_add(out, "none");
+	return text_ok(out);
 }
 
 int check_seccomp(struct change *c)
 {
 	const char *text = c->value->s;
 
-	if (text == NULL || text[0] == '\0' || strcmp(text, "none") == 0)
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	if (strcmp(text, "none") == 0 && c->who->uid != 0 && strcmp(own_profile(c->ct), "none") != 0)
+		return err_set(c->err, ERR_Permission,
+			       "seccomp: none: only root takes the default filter away, it protects the host's kernel; a profile adds to it");
+	if (strcmp(text, "none") == 0)
 		return 0;
 	return seccomp_program(text, caps_allowed(c->ct), c->err) < 0 ? -c->err->no : 0;
 }

@@ -4,7 +4,6 @@
  * happen twice.
  */
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +11,6 @@
 
 #include "base/fd.h"
 #include "engine/birth.h"
-#include "engine/caps.h"
 #include "engine/cred.h"
 #include "engine/hooks.h"
 #include "engine/init/proto.h"
@@ -27,7 +25,7 @@
 
 /* ---- the list of operations ---- */
 
-static int add_cgroups(struct spawn *s)
+int spawn_add_cgroups(struct spawn *s)
 {
 	struct ct *ct = s->ct, *home = ct->has_cg ? ct : ct->parent;
 	int tasks[CG_CTLS], n;
@@ -65,7 +63,7 @@ static int add_cgroups(struct spawn *s)
 
 static int build_ops(struct spawn *s, struct err *err)
 {
-	int r = add_cgroups(s);
+	int r = spawn_add_cgroups(s);
 
 	if (r < 0)
 		return err_sys(err, -r, "cgroup of container %s", s->ct->name);
@@ -94,8 +92,8 @@ static void choose_namespaces(struct spawn *s)
 		s->b.join_flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET;
 	}
 	s->userns = ct->val[PROP_virt_mode].u == VIRT_HOST ? NULL : userns_owner(ct);
-	if (net_mode_of(ct) != NET_OWN || s->userns == ct)
-		return; /* shared, or it comes with the user namespace */
+	if (net_mode_of(ct) != NET_OWN || s->userns != NULL)
+		return; /* shared, or it is made in the user namespace */
 	if (net_has_devices(ct))
 		s->b.flags |= CLONE_NEWNET;
 	else
@@ -129,7 +127,7 @@ static int make_channels(struct spawn *s, struct err *err)
 	return 0;
 }
 
-static void spawn_done(struct spawn *s)
+void spawn_done(struct spawn *s)
 {
 	for (int i = 0; i < s->b.count; i++)
 		if (s->owned[i])
@@ -198,91 +196,5 @@ int spawn_task(struct ct *ct, uint64_t cookie, struct err *err)
 		return save_ct(ct, cookie, 0, err);
 	r = launch(&s, cookie, err);
 	spawn_done(&s);
-	return r;
-}
-
-/* ---- links made later ---- */
-
-#define LINKS_MSEC 1000 /* a file system inside may never answer; nor may it keep us */
-
-/* What it has written by its end, or by the deadline. */
-static int links_result(struct spawn *s, int status, struct err *err)
-{
-	struct pollfd end = { .fd = s->b.pidfd, .events = POLLIN };
-	struct init_status st;
-
-	if (poll(&end, 1, LINKS_MSEC) != 1) {
-		(void)proc_signal(s->b.pidfd, SIGKILL);
-		return err_set_no(err, ERR_Unknown, ETIMEDOUT, "symlink: the file system in container %s does not answer", s->ct->name);
-	}
-	if (save_status_parse(status, &st) == 0 && st.phase == STATUS_STARTED)
-		return 0;
-	if (st.phase == STATUS_FAILED && st.no != 0)
-		return err_set_no(err, (enum err_kind)st.kind, st.no, "%s: %s", strerror(st.no), st.text);
-	return err_set(err, ERR_Unknown, "symlink: its process in container %s ended early", s->ct->name);
-}
-
-static int links_ops(struct spawn *s, const struct pairs *links)
-{
-	int r = add_cgroups(s);
-
-	if (r == 0 && s->userns != NULL) {
-		r = userns_open(ct_task_owner(s->ct), NULL);
-		r = r < 0 ? r : spawn_pass(s, r, true);
-		if (r < 0)
-			return r;
-		spawn_op_num(s, "userns", r);
-		spawn_op_id(s, s->userns->task_uid);
-		spawn_op_id(s, s->userns->task_gid);
-		spawn_op1(s, "enter", "");
-	}
-	spawn_op(s, "become");
-	spawn_add_cred(s);
-	/* a file system inside can hold it there for a while, and who may trace it has no more by that */
-	spawn_op_mask(s, "only", s->userns != NULL ? caps_inside(s->ct, s->userns) : caps_allowed(s->ct));
-	spawn_add_links(s, links);
-	spawn_op(s, "done");
-	return r < 0 ? r : text_ok(&s->ops);
-}
-
-int spawn_links(struct ct *ct, const struct pairs *links, struct err *err)
-{
-	struct spawn s = { .ct = ct, .ops_write = -1, .report_read = -1, .net_fd = -1, .userns = userns_owner(ct) };
-	struct ct *owner = ct_task_owner(ct);
-	int status = memfd_create("status", MFD_CLOEXEC), ops[2], report[2], r = 0;
-
-	s.b = (struct birth){ .cgroup_fd = -1, .join_fd = -1, .pidfd = -1, .init_fd = ct->e->init_fd };
-	if (owner != NULL && owner->pidfd >= 0) {
-		s.b.join_fd = owner->pidfd;
-		/* not its pids: while it is the host's root nobody there is to see it */
-		s.b.join_flags = CLONE_NEWNS;
-	}
-	if (status < 0 || ftruncate(status, STATUS_SIZE) < 0 || pipe2(ops, O_CLOEXEC) < 0)
-		r = -errno;
-	if (r == 0 && pipe2(report, O_CLOEXEC) < 0)
-		r = -errno;
-	if (r == 0) {
-		s.ops_write = ops[1];
-		s.report_read = report[0];
-		(void)spawn_pass(&s, ops[0], true);
-		(void)spawn_pass(&s, report[1], true);
-		(void)spawn_pass(&s, status, false);
-		r = links_ops(&s, links);
-	}
-	if (r == 0)
-		r = seed_birth(&ct->e->seed, &s.b);
-	if (r == 0)
-		r = s.b.failed != 0 ? -s.b.failed : spawn_send(s.ops_write, &s.ops, err);
-	if (r == 0) {
-		close(TAKE_FD(s.ops_write));
-		r = links_result(&s, status, err);
-	} else {
-		r = err_sys(err, -r, "symlink: container %s", ct->name);
-	}
-	spawn_done(&s);
-	if (s.b.pidfd >= 0)
-		close(s.b.pidfd);
-	if (status >= 0)
-		close(status);
 	return r;
 }

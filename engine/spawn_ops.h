@@ -19,7 +19,7 @@ struct spawn {
 	struct names names;
 	struct ct *userns;     /* in whose user namespace it runs; NULL: the host's */
 	bool enters;           /* a user namespace is to be entered before the command */
-	int net_fd;            /* the network that came with its user namespace; ours; -1: none */
+	int net_fd;            /* the network that was made in its user namespace; ours; -1: none */
 };
 
 /* An operation's name, or one argument more. What memory there was not is found by text_ok at the end. */
@@ -34,6 +34,8 @@ void spawn_op_id(struct spawn *s, unsigned id);
 /* The number under which the new process will have fd; -EMFILE. fd is ours to close if owned, also then. */
 int spawn_pass(struct spawn *s, int fd, bool owned);
 
+/* The cgroup it is born in, or those it joins itself. */
+int spawn_add_cgroups(struct spawn *s);
 /* User namespace, network, names, mounts. */
 int spawn_add_world(struct spawn *s, struct err *err);
 
@@ -41,6 +43,8 @@ int spawn_add_world(struct spawn *s, struct err *err);
 int spawn_add_task(struct spawn *s, struct err *err);
 /* The task's groups and ids, in its user namespace. */
 void spawn_add_cred(struct spawn *s);
+/* Closes and frees what is still its own. */
+void spawn_done(struct spawn *s);
 void spawn_add_links(struct spawn *s, const struct pairs *links);
 
 #endif

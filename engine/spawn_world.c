@@ -11,7 +11,7 @@
 #include "engine/spawn_ops.h"
 #include "engine/userns.h"
 
-/* A network of its own comes with the user namespace: there it may be changed as well. */
+/* A network of its own belongs to the user namespace, its own or that of above: who is root there may change it as well. */
 static int add_userns_net(struct spawn *s, int net_fd)
 {
 	int at = spawn_pass(s, net_fd, false);
@@ -37,6 +37,10 @@ static int add_userns(struct spawn *s, struct err *err)
 		r = userns_make(ct, &user, net ? &net_fd : NULL, err);
 	else if (s->userns != NULL)
 		r = user = userns_open(s->b.join_fd >= 0 ? ct_task_owner(ct->parent) : s->userns, err);
+	if (r >= 0 && s->userns != NULL && s->userns != ct && net)
+		r = net_fd = userns_net(user, err);
+	if (r < 0 && user >= 0)
+		close(user);
 	if (r < 0 || user < 0)
 		return r;
 	r = spawn_pass(s, user, true);
@@ -218,6 +222,8 @@ static int add_mounts(struct spawn *s, struct err *err)
 		return 0;
 	spawn_op(s, "slave");
 	/* to be read-only, what is the parent's too has to be a mount of its own */
+	if (new_root && (ct->owner_uid != 0 || !ct_has_root(ct)))
+		spawn_op1(s, "plain", ct_has_root(ct) ? "nosuid" : "");
 	if (new_root)
 		spawn_op1(s, "root", ct_has_root(ct) ? ct->val[PROP_root].s : "/");
 	/* as for links of volumes: users could have made what is there */

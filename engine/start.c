@@ -27,6 +27,20 @@ static void timed_out(void *arg);
 
 /* ---- before anything is made ---- */
 
+/* Nothing in it can be trusted by a program that gives rights, so there must be none: a user namespace of the one user. */
+static int check_mounts(struct ct *ct, struct err *err)
+{
+	if (ct->owner_uid == 0)
+		return 0;
+	if (ct->val[PROP_bind].v.n > 0 || names_are_mounted(ct))
+		return err_set(err, ERR_Permission, "bind, etc_hosts and resolv_conf need a container owned by root");
+	if (!ct_has_root(ct))
+		return 0;
+	if (!userns_is_own(ct))
+		return err_set(err, ERR_Permission, "root: a container that root does not own needs userns=true for it, and none above that has it");
+	return vol_check_root(ct, ct->val[PROP_root].s, err);
+}
+
 int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 {
 	int r;
@@ -35,9 +49,8 @@ int start_check(struct ct *ct, const struct engine_cred *who, struct err *err)
 	if (ct->val[PROP_virt_mode].u == VIRT_OS && userns_owner(ct) == NULL)
 		ct->task_uid = ct->task_gid = 0;
 	r = cred_check_start(ct, who, err);
-	if (r == 0 && ct->task_uid != 0 && (ct_has_root(ct) || ct->val[PROP_bind].v.n > 0 || names_are_mounted(ct)))
-		if (ct->owner_uid != 0)
-			r = err_set(err, ERR_Permission, "root, bind, etc_hosts and resolv_conf need a container owned by root");
+	if (r == 0)
+		r = check_mounts(ct, err);
 	if (r == 0)
 		r = net_check_start(ct, who, err);
 	if (r == 0)

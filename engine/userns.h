@@ -28,5 +28,7 @@ gid_t userns_gid(const struct ct *owner, gid_t gid);
 int userns_make(struct ct *ct, int *user, int *net, struct err *err);
 /* That of the running owner. */
 int userns_open(const struct ct *owner, struct err *err);
+/* An empty network namespace that belongs to the user namespace of that descriptor; the caller's. */
+int userns_net(int user, struct err *err);
 
 #endif

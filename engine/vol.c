@@ -302,6 +302,31 @@ struct vol *vol_find_path(struct engine *e, const struct ct *home, const char *p
 	return NULL;
 }
 
+/*
+ * What a user may give as root: not a path, which somebody could lead elsewhere before the container starts, but one of his volumes,
+ * found by its record. Where the daemon has chosen its place all directories above are root's; a bind is what lies anywhere.
+ */
+int vol_check_root(const struct ct *ct, const char *path, struct err *err)
+{
+	const struct vol *v = ct->e->vols;
+
+	while (v != NULL && (v->plan.path == NULL || strcmp(v->plan.path, path) != 0))
+		v = v->next;
+	if (v == NULL)
+		return err_set(err, ERR_Permission, "root: '%.200s': not the path of a volume, and only root gives a container that root owns anything else", path);
+	if (v->owner_uid != ct->owner_uid)
+		return err_set(err, ERR_Permission, "root: volume %u does not belong to the owner of the container", (unsigned)v->id);
+	if (v->state != VS_READY && v->state != VS_TUNING)
+		return err_set(err, ERR_Permission, "root: volume %u is %s", (unsigned)v->id, vol_state_names[v->state]);
+	if (!v->plan.path_auto || v->plan.place == NULL || strcmp(v->plan.place, ct->e->conf->volumes_default_place) != 0)
+		return err_set(err, ERR_Permission, "root: volume %u: only root gives one whose path or place was chosen", (unsigned)v->id);
+	if (strcmp(v->made.backend, "bind") == 0 || strcmp(v->made.backend, "rbind") == 0)
+		return err_set(err, ERR_Permission, "root: volume %u: only root gives one of backend %s", (unsigned)v->id, v->made.backend);
+	if (ct_in_root(ct->parent))
+		return err_set(err, ERR_Permission, "root: only root gives one below a container that has a root of its own");
+	return 0;
+}
+
 void vol_limits_of(const struct vol *v, struct vol_limits *ret)
 {
 	*ret = (struct vol_limits){ .space_limit = v->val[VOL_space_limit].u,

@@ -145,6 +145,8 @@ int vol_check_owner(const struct vol *v, const struct engine_cred *as, struct er
 /* check_owner of its directories */
 struct file_call;
 int vol_check_writes(const struct file_call *c);
+/* May this be the root of ct, which a user owns? */
+int vol_check_root(const struct ct *ct, const char *path, struct err *err);
 struct vlink *vol_find_link(struct vol *v, uint32_t ct, const char *target);
 /* "ct [target] [ro] [!]" */
 void vlink_format(const struct vol *v, const struct vlink *l, struct text *out);

@@ -33,8 +33,11 @@ static int class_of(const char *word)
 		       : -1;
 }
 
+/* CS9 is meant for a class: as a device's name it would have no effect, and nobody would hear of it. */
 static bool is_mask(const char *word)
 {
+	if (word[0] == 'C' && word[1] == 'S' && word[2] != '\0' && word[2 + strspn(word + 2, "0123456789")] == '\0')
+		return false;
 	return strlen(word) < IFNAMSIZ && !strpbrk(word, "/:[]\\");
 }
 
@@ -103,6 +106,9 @@ int net_rates_check(const struct net_rates *rates, struct err *err)
 			return err_set(err, ERR_InvalidValue,
 				       "'%s': expected a device, 'group NAME', CS0..CS7, 'DEVICE CSn' or default",
 				       rates->p[i].key);
+		/* as much as there is, where bytes are given */
+		if (rates->p[i].rate == UINT64_MAX)
+			return err_set(err, ERR_InvalidValue, "'%s': -1 is no rate: expected bytes a second, 0 for no limit", rates->p[i].key);
 	}
 	return 0;
 }

@@ -333,15 +333,17 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 
 /* ---- write ---- */
 
+static int no_room(struct fs *fs, const struct piece *p, struct err *err)
+{
+	err_set_no(err, ERR_ResourceNotAvailable, p->len > BIG_SLOT_BYTES / 2 ? E2BIG : EAGAIN,
+		   "too long, or too many requests are waiting");
+	engine_note_error(fs->engine, p->who, p->node, err);
+	return -err->no;
+}
+
 /* Each write to an action file is one order, wherever it is written. */
 static int order(struct fs *fs, const struct piece *p, struct err *err)
 {
-	if (!park_room(fs, true)) {
-		err_set_no(err, ERR_ResourceNotAvailable, p->len > BIG_SLOT_BYTES / 2 ? E2BIG : EAGAIN,
-			   "too long, or too many requests are waiting");
-		engine_note_error(fs->engine, p->who, p->node, err);
-		return -err->no;
-	}
 	return engine_write(fs->engine, p->who, fs->cookie, p->node, &(struct engine_value){ .buf = p->buf, .len = p->len, .off = p->off }, err);
 }
 
@@ -364,7 +366,11 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 		return;
 	n.at.handle = fi->fh;
 	p.node = &n.at;
-	r = n.flags & FILE_ACTION ? order(fs, &p, &err) : gather_write(fs, &p, &err);
+	p.no_wait = (n.flags & (FILE_ACTION | FILE_WAITS)) && !park_room(fs, true);
+	if (p.no_wait && n.flags & FILE_ACTION)
+		r = no_room(fs, &p, &err);
+	else
+		r = n.flags & FILE_ACTION ? order(fs, &p, &err) : gather_write(fs, &p, &err);
 	if (r < 0)
 		fs_refuse(req, r, &err);
 	else if (r == ENGINE_PENDING)

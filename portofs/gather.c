@@ -142,7 +142,7 @@ static void keep_error(struct gather *g, int ret, const struct err *err)
 
 static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
 {
-	struct engine_value value = { .buf = g->data, .len = g->tail, .append = p->append, .extends = g->extends };
+	struct engine_value value = { .buf = g->data, .len = g->tail, .append = p->append, .extends = g->extends, .no_wait = p->no_wait };
 	int r;
 
 	/* An entry can't be taken back, so one that looks cut is not even tried. */
@@ -155,7 +155,7 @@ static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct 
 	if (r >= 0) {
 		g->held = false;
 		g->len = p->append ? 0 : g->tail;
-		return 0;
+		return r;
 	}
 	keep_error(g, r, err);
 	g->held = !p->append && looks_cut(p);
@@ -180,7 +180,7 @@ int gather_write(struct fs *fs, const struct piece *p, struct err *err)
 		r = add(fs, g, p, err);
 		if (r < 0)
 			return r;
-	} else if (g->done) {
+	} else if (g->done && g->result != ENGINE_PENDING) {
 		if (g->result < 0)
 			err_set_no(err, g->err_kind, (int)g->err_no, "%s", g->err_text);
 		return g->result;

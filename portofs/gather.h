@@ -22,9 +22,10 @@ struct piece {
 	size_t len;
 	uint64_t off;
 	bool append;
+	bool no_wait; /* there is no place for one more that waits */
 };
 
-/* 0, or a negative errno for the writer. */
+/* 0, ENGINE_PENDING, or a negative errno for the writer. */
 int gather_write(struct fs *fs, const struct piece *p, struct err *err);
 
 /* The handle is closed: of p, node, who and fh count. */

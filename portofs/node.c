@@ -433,7 +433,7 @@ int node_lookup(struct fs *fs, const struct node *dir, const char *name, struct 
 	file = engine_file_find(dir->at.dir, name);
 	if (file >= 0 && node_has(&fs->names[dir->at.dir].table[file], dir)) {
 		node_file(fs, dir, file, ret);
-		if (ret->flags & FILE_ACTION)
+		if (ret->flags & (FILE_ACTION | FILE_WAITS))
 			ret->payload |= (++fs->shm->actions & COUNT_MASK) << COUNT_SHIFT;
 		return 0;
 	}
@@ -499,7 +499,7 @@ int node_entry(struct fs *fs, const struct node *n, struct fuse_entry_param *ret
 	bool may_go = (n->kind == NODE_DIR && (n->at.dir == DIR_CT || is_object(n->at.dir))) || n->at.dir == DIR_LINKS;
 
 	*ret = (struct fuse_entry_param){ .ino = node_id(n), .attr_timeout = node_attr_timeout(n) };
-	if (may_go ? session_has_epoch(fs) && !engine_names_differ(fs->engine) : !(n->flags & FILE_ACTION))
+	if (may_go ? session_has_epoch(fs) && !engine_names_differ(fs->engine) : !(n->flags & (FILE_ACTION | FILE_WAITS)))
 		ret->entry_timeout = TIMEOUT_NAME;
 	return node_stat(fs, n, &ret->attr);
 }

@@ -29,7 +29,7 @@ static bool put(struct listing *l, const char *name, const struct node *n, off_t
 	if (node_entry(l->fs, n, &e) < 0)
 		return true;
 	/* The kernel would keep this inode, and each lookup of an action file must give one of its own. */
-	if (n->flags & FILE_ACTION)
+	if (n->flags & (FILE_ACTION | FILE_WAITS))
 		e.ino = 0;
 	if (l->plus)
 		need = fuse_add_direntry_plus(l->req, l->buf + l->used, room, name, &e, next);

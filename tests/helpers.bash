@@ -329,6 +329,11 @@ vol_create() {
 	return "$rc"
 }
 
+# vol_tell TEXT: the same, but prints `ID PATH`.
+vol_tell() {
+	vol_create "$1" && echo "$VOL $VOL_PATH"
+}
+
 # vol_destroy ID...: returns when it is gone.
 vol_destroy() {
 	local id

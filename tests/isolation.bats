@@ -55,6 +55,25 @@ net_of() {
 	[[ $output == *LOOPBACK,UP* ]] || fail "$output"
 }
 
+@test "userns: the own network of a container below belongs to it: root there changes it, and nothing of the host's" {
+	local how="{ ip link set lo down && ip link set lo mtu 1400 && ip link set lo up && ip link show lo; echo 1 >/proc/sys/net/ipv4/ip_forward && echo forward; true; }"
+	ct_start a userns=true user=1044 group=1044 root="$ROOT" command='sleep 1000'
+	sh_in a/b "$how" user=root net=none
+	[[ $output == *'mtu 1400'*forward* ]] || fail "$output"
+	ct_start a/c user=root net='L3 veth' ip='veth auto' command='sleep 1000'
+	[ "$(net_of a/c)" != "$(net_of a)" ]
+	sh_in a/c/d "$how; ping -c 1 -W 5 10.11.0.254 >/dev/null && echo answered; ip link set veth mtu 1300; ip link show veth" user=root
+	[[ $output == *forward*answered*'mtu 1300'* ]] || fail "$output"
+	kill_worker
+	sh_in a/c/d 'ip link set veth mtu 1200; ip link show veth' user=root
+	[[ $output == *'mtu 1200'* ]] || fail "$output"
+	# a user's: one id in the map
+	as games ct_start u userns=true command='sleep 1000'
+	as games ct_start u/v net=none command='sleep 1000'
+	[ "$(net_of u/v)" != "$(net_of u)" ]
+	nsenter -U -n -t "$(prop u/v root_pid)" ip link set lo mtu 1300
+}
+
 @test "userns: all capabilities inside, less what a list inside takes away; none outside" {
 	local u=(userns=true user=1044 group=1044 root="$ROOT")
 	sh_in a 'grep CapEff /proc/self/status; mount -t tmpfs x /mnt && echo mounted' "${u[@]}"

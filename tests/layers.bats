@@ -58,6 +58,20 @@ same() {
 	diff -r --no-dereference "$1" "$2" && [ "$(getfattr --only-values -n user.note "$2/etc/one")" = kept ]
 }
 
+@test "portoctl layer -R, storage -R: answered when the name is free in the place as well" {
+	local i
+	for i in {1..10}; do
+		layer_new x "$TEST_DIR/tree.tar"
+		mkdir "$PORTO_ROOT/.storages/y"
+		put .storages/y/import "$TEST_DIR/tree.tar"
+		"$PORTOCTL" layer -R x
+		[ ! -e "$PLACE/porto_layers/x" ]
+		"$PORTOCTL" storage -R y
+		[ ! -e "$PLACE/porto_storage/y" ]
+	done
+	[[ $(< "$PORTO_ROOT/.porto/destroying") != *.layers* ]]
+}
+
 @test "a layer: made, filled from a path, looked at, read out and removed" {
 	mkdir "$L/a"
 	prop_is .layers/a state empty
@@ -593,6 +607,7 @@ ended() {
 	prop_is ".layers/${at}a" private text
 	rmdir "$L/${at}b"
 	[ ! -e "$L/${at}b" ]
+	grep -qxF ".layers/${at}b" "$PORTO_ROOT/.porto/destroying"
 	mkdir "$S/${at}m%" "$L/${at}d"
 	put ".layers/${at}d/import" "$TEST_DIR/tree.tar" 2>/dev/null & local import=$!
 	put "$(printf '.storages/%sm%%/space_limit' "$at")" 1G 2>/dev/null & local limit=$!

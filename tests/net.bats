@@ -55,6 +55,11 @@ teardown() {
 	want_error InvalidValue put a/publish 'tcp 0'
 	want_error InvalidValue put a/net_tos CS8
 	want_error InvalidValue put a/net_limit 'eth0 CS9: 1M'
+	want_error InvalidValue put a/net_limit 'CS9: 1M'
+	want_error InvalidValue put a/net_rx_limit 'CS8: 1M'
+	want_error InvalidValue put a/net_limit -1
+	error_says a 'is no rate'
+	want_error InvalidValue put a/net_guarantee 'eth0: -1'
 	prop_is a ip 'veth 10.0.0.1/24;veth fd00::1;eth1 auto'
 }
 

@@ -44,6 +44,7 @@ table() {
 		value=$(prop a "$name") || fail "$name"
 		case $name in
 		stdout_limit) default=8388608 ;;
+		seccomp) default=none ;;
 		capabilities | memory_limit | thread_limit | user | group | owner_* | task_cred | cwd | controllers) default=$value ;;
 		cpu_limit | cpu_guarantee) default=0c ;;
 		respawn_count) default=0 ;;

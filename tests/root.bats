@@ -109,6 +109,58 @@ teardown() {
 	rm -rf "$ROOT/tmp/d"
 }
 
+@test "symlink: with others by spec, in pieces, all or nothing; another key while it runs; over a kill of the worker" {
+	local long i
+	ct_start a root="$ROOT" command='sleep 1000' symlink='/tmp/s/one: /1'
+	put a/spec $'memory_limit = 100M\nsymlink[/tmp/s/two] = /2\nsymlink[/tmp/s/three] = /3\naging_time = 77'
+	[ "$(readlink "$ROOT/tmp/s/one") $(readlink "$ROOT/tmp/s/two") $(readlink "$ROOT/tmp/s/three")" = '../../1 ../../2 ../../3' ]
+	prop_is a aging_time 77
+	# the last line is bad: the links go again
+	want_errno EINVAL put a/spec $'symlink = /tmp/s/four: /4\naging_time = never'
+	wait_for '[ ! -L "$ROOT/tmp/s/four" ] && [ -L "$ROOT/tmp/s/two" ]'
+	prop_is a 'symlink[!tmp!s!two]' /2
+	want_error InvalidValue put a/spec 'symlink = /tmp/s/four: /4; /tmp/s/five: /5; relative: x'
+	[ ! -L "$ROOT/tmp/s/five" ]
+	long=$(for ((i = 0; i < 400; i++)); do printf '/tmp/s/link%d: /target%d; ' "$i" "$i"; done)
+	put a/symlink "$long"
+	[ "$(find "$ROOT/tmp/s" -type l | wc -l)" = 400 ] && [ "$(readlink "$ROOT/tmp/s/link399")" = ../../target399 ]
+	prop_is a 'symlink[!tmp!s!link399]' /target399
+	kill_worker
+	put a/symlink '/tmp/s/five: /5'
+	[ "$(find "$ROOT/tmp/s" -type l | wc -l)" = 1 ]
+	rm -rf "$ROOT/tmp/s"
+}
+
+@test "symlink: a file system inside that does not answer holds up the writer alone, and that one not for long" {
+	local hang pid
+	mkdir -p "$ROOT/tmp/hang"
+	"$PORTO_BUILD/hang" "$ROOT/tmp/hang" 3>&- &
+	hang=$!
+	wait_for 'grep -q " $ROOT/tmp/hang fuse.hang" /proc/mounts'
+	ct_start a root="$ROOT" command='sleep 1000'
+	ct_start b command='sleep 1000'
+	put a/symlink '/tmp/hang/x: /y' 2>"$TEST_DIR/said" &
+	pid=$!
+	wait_for '[ -n "$(pgrep -x -P "$(supervisor_pid)" porto-init | while read -r p; do cat "/proc/$p/status"; done | grep "State:.D")" ]' || :
+	put b/labels 'TEST.a: x'
+	prop_is a symlink ''
+	put a/aging_time 99
+	put a/labels 'TEST.b: y'
+	want_error Busy put a/symlink '/tmp/other: /z'
+	want_error Busy put a/spec 'symlink = /tmp/other: /z'
+	kill -0 "$pid" || fail 'the writer was answered before the others'
+	! wait "$pid" || fail 'it went well'
+	grep -q 'timed out' "$TEST_DIR/said"
+	error_says a 'does not answer'
+	prop_is a symlink ''
+	kill -9 "$hang"
+	wait "$hang" || :
+	umount -l "$ROOT/tmp/hang"
+	put a/symlink '/tmp/other: /z'
+	[ -L "$ROOT/tmp/other" ]
+	rm -f "$ROOT/tmp/other"
+}
+
 @test "symlink: made by the task's user, who may write only what is his" {
 	ct_start a root="$ROOT" command='sleep 1000' user=1044 group=1044 symlink='/tmp/mine: /x'
 	[ "$(stat -c %u "$ROOT/tmp/mine")" = 1044 ]

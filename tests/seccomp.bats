@@ -34,12 +34,61 @@ need_x86() {
 	same "$(filters a)" 0
 	as daemon ct_start u 'command=sleep 1000'
 	same "$(filters u)" 1
-	as daemon ct_start v seccomp=none 'command=sleep 1000'
-	same "$(filters v)" 0
 	ct_start b seccomp=default 'command=sleep 1000'
 	same "$(filters b)" 1
-	prop_is u seccomp ''
-	prop_is b seccomp default
+}
+
+@test "what holds is what it reads as, and means the same when written back; [all]: those above too" {
+	ct_new a
+	prop_is a seccomp none
+	prop_is a 'seccomp[all]' none
+	prop_is . seccomp none
+	put a/seccomp none
+	as daemon ct_new u
+	prop_is u seccomp default
+	prop_is u 'seccomp[all]' default
+	prop_is u spec ''
+	[[ $("$PORTOCTL" get u seccomp) == default ]] || fail "$("$PORTOCTL" get u seccomp)"
+	as daemon put u/seccomp "$(prop u seccomp)"
+	prop_is u seccomp default
+	as daemon ct_new u/v 'seccomp=errno mkdir'
+	as daemon ct_new u/v/w 'seccomp=errno rmdir; log chroot'
+	prop_is u/v/w 'seccomp[all]' $'errno rmdir; log chroot\ndefault\nerrno mkdir'
+	want_errno EINVAL prop u 'seccomp[other]'
+	put a/owner_user daemon
+	prop_is a 'seccomp[all]' none
+}
+
+@test "attack: a user gets rid of the default filter: with none, another profile, a user namespace, an owner, a spec, below it" {
+	as daemon ct_new u 'command=sleep 1000'
+	want_error Permission as daemon put u/seccomp none
+	error_says u 'only root takes the default filter away'
+	prop_is u seccomp default
+	ct_new r seccomp=none
+	want_errno EACCES as daemon put u/spec "$(prop r spec)"
+	as daemon put u/userns true
+	want_error Permission as daemon put u/seccomp none
+	as daemon put u/userns false
+	as daemon ct_new u/v
+	want_error Permission as daemon put u/v/seccomp none
+	! as daemon put u/owner_user root || fail 'given to root'
+	# what they set comes on top
+	as daemon put u/seccomp 'default allow'
+	as daemon put u/state start
+	same "$(filters u)" 2
+	as daemon put u/state stop
+	as daemon put u/seccomp default
+	as daemon put u/state start
+	same "$(filters u)" 1
+	# root may, and the owner may write again what root has written
+	put u/state stop
+	put u/seccomp none
+	as daemon put u/seccomp none
+	as daemon put u/state start
+	same "$(filters u)" 0
+	as daemon put u/state stop
+	as daemon put u/seccomp ''
+	want_error Permission as daemon put u/seccomp none
 }
 
 @test "default: keys, bpf, perf, modules, kexec, handles, userfaultfd, io_uring, swap, reboot, clock: EPERM; unshare and mount work" {
@@ -66,7 +115,7 @@ need_x86() {
 		'{"defaultAction":"SCMP_ACT_TRACE"}'; do
 		want_error InvalidValue put b/seccomp "$bad"
 	done
-	prop_is b seccomp ''
+	prop_is b seccomp none
 	# of a long list it is told which
 	for bad in 'read write mkdirr rmdir' 'allow read; errno:ENOSYS mkdirr' '+SYS_ADMIN allow read mkdirr'; do
 		! put b/seccomp "$bad" 2>/dev/null
@@ -130,7 +179,9 @@ getrandom newfstatat fstat read write close openat access pread64 exit exit_grou
 	ct_start a/j virt_mode=job 'command=sleep 1000'
 	same "$(filters a/j)" 1
 	as daemon ct_start u 'command=sleep 1000'
-	as daemon ct_start u/v seccomp=none 'command=sleep 1000'
+	as daemon ct_new u/v 'command=sleep 1000'
+	put u/v/seccomp none
+	put u/v/state start
 	same "$(filters u/v)" 1
 }
 

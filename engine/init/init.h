@@ -49,6 +49,7 @@ struct init {
 	gid_t root_gid;
 	bool entered;
 	bool slaved;              /* `slave` was done: mounts can't reach the host */
+	bool plain, nosuid;       /* what the root will be */
 	bool new_root;            /* between `root` and `pivot` */
 	int root_fd;              /* what mounts are made below; -1: not opened yet */
 	struct words argv, env;
@@ -140,6 +141,7 @@ int op_rlimit(struct init *in, char **arg);
 
 /* mounts.c */
 int op_slave(struct init *in, char **arg);
+int op_plain(struct init *in, char **arg);
 int op_root(struct init *in, char **arg);
 int op_attach(struct init *in, char **arg);
 int op_bind(struct init *in, char **arg);

@@ -47,6 +47,7 @@ const struct init_op init_ops[] = {
 	{ "readonly", 0, op_readonly },
 	{ "reporto",  2, op_reporto },
 	{ "rlimit",   4, op_rlimit },
+	{ "plain",    1, op_plain },
 	{ "root",     1, op_root },
 	{ "run",      1, op_run },
 	{ "runtimes", 0, op_runtimes },

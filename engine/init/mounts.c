@@ -65,6 +65,23 @@ static void root_idmap(struct init *in, int dir, int tree)
 		(void)mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
 }
 
+/* Who is root in the user namespace by being a user outside must not be the owner of what is the host root's. */
+int op_plain(struct init *in, char **arg)
+{
+	in->plain = true;
+	in->nosuid = !strcmp(arg[0], "nosuid");
+	return 0;
+}
+
+static int root_nosuid(struct init *in, int tree)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+
+	if (in->nosuid && mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)))
+		return init_fail_sys(in, errno, "can't forbid setuid programs in the root");
+	return 0;
+}
+
 int op_root(struct init *in, char **arg)
 {
 	if (in->new_root)
@@ -78,7 +95,10 @@ int op_root(struct init *in, char **arg)
 	autoclose int tree = open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
 	if (tree < 0)
 		return init_fail_path(in, errno, "can't bind ", arg[0]);
-	root_idmap(in, dir, tree);
+	if (!in->plain)
+		root_idmap(in, dir, tree);
+	if (root_nosuid(in, tree))
+		return -1;
 	if (move_mount(tree, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
 		return init_fail_path(in, errno, "can't mount on ", arg[0]);
 	close(in->root_fd);

@@ -34,6 +34,8 @@
  * slave       -                   makes all mounts of this namespace MS_SLAVE|MS_REC: ours never reach the host
  * root        path                path (seen from the current root, resolved without leaving it) becomes the new root to be:
  *                                 later mount operations are below it, until `pivot`. Not a directory: InvalidValue
+ * plain       how                 before `root`: its files keep their owners whatever user namespace there is; how "nosuid": setuid
+ *                                 programs and devices do nothing in it, nor in what is mounted below; else ""
  * attach      fd target how       a mount that hangs nowhere yet, a file mostly, goes on target, as with bind; a link at its end may lead to what
  *                                 is missing. how "must", or "try": nothing where that can't be. Closes it
  * bind        source target flags bind mount; source from the old root (before pivot), target below the new root (or the current one

@@ -130,6 +130,10 @@ prepare() {
 		make_rootfs "$name" "$@" || cannot_start
 		# What the words say of these counts.
 		if [ -n "$keep_root" ]; then set -- "cwd=$path" "$@"; else set -- "root=$path" cwd=/ "$@"; fi
+		# A root of what a user owns needs a user namespace.
+		if [ -z "$keep_root" ] && { read -r value <"$ct/owner_user"; } 2>/dev/null && [ "$value" != root ]; then
+			set -- userns=true "$@"
+		fi
 	fi
 	set_all "$@" || cannot_start
 }

@@ -78,8 +78,22 @@ put_item() {
 	printf '%s\n' "$2" 2>/dev/null >"$item/$1" || why_item "$1"
 }
 
+# Its name is free at once in the tree; that it is free in the place, too, is waited for.
 remove_item() {
-	rmdir "$item" 2>/dev/null || why_item ''
+	rmdir "$item" 2>/dev/null || { why_item ''; return 1; }
+	tries=0
+	while grep -qsxF "${item#"$root/"}" "$root/.porto/destroying"; do
+		if [ $((tries += 1)) -gt 200 ]; then
+			error_number=15 error_text="Busy:($kind $item_name is still being removed: its place does not answer)"
+			return 1
+		fi
+		sleep 0.05
+	done
+	# It could not leave, and is there again.
+	if [ -d "$item" ] && take_line "$item/error" && [ -n "$value" ]; then
+		error_number=${value%% *} error_text=${value#* }
+		return 1
+	fi
 }
 
 # ---- what takes long ----

@@ -33,6 +33,7 @@ static const struct {
 } keys[] = {
 	{"default", 0},	     {"CS0", 0},	   {"CS7", 0},	   {"eth0", 0},	       {"e?h*", 0},	{"group 1", 0},
 	{"group blue", 0},   {"eth0 CS3", 0},	   {"eth*  CS3", 0}, {"", -EINVAL},    {" ", -EINVAL},	{"eth0 CS8", -EINVAL},
+	{"CS8", -EINVAL},    {"CS10", -EINVAL},	   {"CS", 0},	   {"CSx", 0},	       {"CS9 CS1", -EINVAL},
 	{"eth0 x", -EINVAL}, {"eth0 CS1 y", -EINVAL}, {"group a b", -EINVAL}, {"a/b", -EINVAL}, {"a-name-too-long-for-it", -EINVAL},
 };
 
@@ -52,5 +53,10 @@ int main(void)
 		if (keys[i].r < 0)
 			unit_ok(err.kind == ERR_InvalidValue && strstr(err.text, keys[i].key), "key '%s': the sentence names it", keys[i].key);
 	}
+	struct net_rate most = {"eth0", UINT64_MAX};
+	struct net_rates list = {&most, 1};
+	struct err err = {};
+	unit_int(net_rates_check(&list, &err), -EINVAL, "-1");
+	unit_ok(strstr(err.text, "eth0': -1 is no rate") != NULL, "-1: the sentence says so");
 	return unit_end();
 }
