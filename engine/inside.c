@@ -12,13 +12,17 @@
 #include "engine/birth.h"
 #include "engine/init/proto.h"
 
-/* A copy of the mount, not attached anywhere. What statx tells here the kernel knows without asking. */
+/*
+ * A copy of the mount, not attached anywhere. Private: else, where the host's is shared, what a container mounts on its /porto would
+ * be on that of the host and of all others. What statx tells here the kernel knows without asking.
+ */
 static int copy_mount(const char *path)
 {
 	autoclose int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
 	struct statx st;
 
-	if (fd < 0)
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return -errno;
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
 		return -errno;

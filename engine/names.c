@@ -46,10 +46,14 @@ static int file_put(const struct ct *ct, const char *kind, const char *text, int
 	return r == 0 && ftruncate(fd, (off_t)len) < 0 ? -errno : r;
 }
 
-/* The file as a mount that hangs nowhere: it can be passed to a process in another mount namespace, a path can't. */
+/*
+ * The file as a mount that hangs nowhere: it can be passed to a process in another mount namespace, a path can't. Private: the copy
+ * of a shared mount is its peer, and what is mounted on it inside would be on the host's file as well.
+ */
 static int file_mount(const struct ct *ct, const char *kind)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+				   .propagation = MS_PRIVATE };
 	autoclose int dir = openat(ct->e->state_fd, DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autoclose int tree = -1;
 	char name[48];

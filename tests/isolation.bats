@@ -158,6 +158,18 @@ ask() {
 	[ "$(ask u 'grep -c " /porto " /proc/mounts')" -le 2 ]
 }
 
+@test "what is bound on a name's file or on /porto is mounted nowhere else, also where the host's mounts are shared" {
+	mount --make-shared "$PORTO_ROOT"
+	ct_new o
+	echo bound >"$ROOT/mine"
+	sh_in a 'cat /etc/resolv.conf; ls /porto/o; mount -t tmpfs x /porto && echo mounted' root="$ROOT" \
+		bind="$ROOT/mine /etc/resolv.conf ro; $ROOT/etc /porto/o"
+	mount --make-private "$PORTO_ROOT"
+	! grep -E " ($PORTO_ROOT|$STATE_DIR)/" /proc/self/mounts || fail 'on the host too'
+	[[ $output == bound*mounted* ]] || fail "$output"
+	rm -f "$ROOT/mine"
+}
+
 @test "systemd with a network, devices and /porto; docker in it by portoctl, with a network of its own" {
 	local i kid
 	need_debian

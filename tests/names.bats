@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 PORTOD_OPTIONS=("container.ipc_sysctl=kernel.msgmni: 77")
 load helpers
 
-# A machine without the file, as an emulated one, has nothing that could be mounted over.
+# A machine without the file has nothing that could be mounted over.
 need_resolv_conf() {
 	[ -e /etc/resolv.conf ] || skip 'no /etc/resolv.conf here'
 }

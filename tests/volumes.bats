@@ -219,15 +219,19 @@ space_limit = 1048576' ]
 
 @test "features and portod check: what the place and kernel have for volumes; who only looks leaves nothing" {
 	local name loops
-	loops=$(ls /sys/block)
-	run "$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.cgroup_root=$TEST_CGROUP-look" \
-		--set "volumes.default_place=$DIR/none" check
+	for _ in {1..5}; do # other files make loop devices at the same time
+		loops=:$(ls /sys/block)
+		run "$PORTOD" --config "$TEST_DIR/portod.conf" --set "daemon.cgroup_root=$TEST_CGROUP-look" \
+			--set "volumes.default_place=$DIR/none" check
+		[ ":$(ls /sys/block)" != "$loops" ] || break
+		loops=
+	done
 	for name in overlay "project quota of $DIR/none" loop squashfs erofs hugetmpfs; do
 		grep -qE "^$name: (yes|missing: .+)$" <<<"$output" || fail "portod check: $name: $output"
 		grep -qE "^${name/$DIR\/none/$PLACE}: (yes|missing: .+)$" "$PORTO_ROOT/.porto/features" || fail "features: $name"
 	done
 	[ ! -e "$DIR/none" ]
-	[ "$(ls /sys/block)" = "$loops" ]
+	[ -n "$loops" ] || fail 'a loop device each time'
 	[ -z "$(cgroup_roots "$TEST_CGROUP-look")" ]
 }
 
