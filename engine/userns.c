@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -150,6 +151,8 @@ int userns_open(const struct ct *owner, struct err *err)
 	return fd < 0 ? err_sys(err, -fd, "container %s: user namespace", owner->name) : fd;
 }
 
+#define NET_MSEC 2000
+
 /* In the child, which has a copy of our memory: nothing but system calls. It stands until it is let go. */
 __attribute__((noreturn)) static void stand_in_net(int user, int ready, int hold)
 {
@@ -164,6 +167,7 @@ __attribute__((noreturn)) static void stand_in_net(int user, int ready, int hold
 static int net_of_child(int user, int ready[2], int hold[2])
 {
 	int pidfd = -1, fd = -EIO;
+	struct pollfd said = { .fd = ready[0], .events = POLLIN };
 	struct clone_args args = { .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd };
 	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	siginfo_t info;
@@ -176,9 +180,11 @@ static int net_of_child(int user, int ready[2], int hold[2])
 		stand_in_net(user, ready[1], hold[0]);
 	}
 	close(TAKE_FD(ready[1]));
-	if (read(ready[0], &c, 1) == 1)
+	/* one in there that sees the host's processes may stop it */
+	if (poll(&said, 1, NET_MSEC) == 1 && read(ready[0], &c, 1) == 1)
 		fd = open_ns(pid, "net");
 	close(TAKE_FD(hold[1]));
+	(void)proc_signal(pidfd, SIGKILL);
 	(void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL);
 	close(pidfd);
 	return fd;
