@@ -1,14 +1,17 @@
 /* Properties that are values of cgroups, and their application. For the host itself /proc answers. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 
 #include "base/fd.h"
 #include "base/proc.h"
 #include "base/units.h"
+#include "engine/caps.h"
 #include "engine/ct.h"
 #include "engine/devices.h"
 #include "engine/hooks.h"
+#include "engine/userns.h"
 
 #define NSEC UINT64_C(1000000000)
 
@@ -297,6 +300,25 @@ int read_cgroups(struct ct *ct, const char *key, struct text *out, struct err *e
 	return 0;
 }
 
+/*
+ * Where it has no cgroup of its own a v1 hierarchy is all there for a root that makes a user namespace and mounts it in there: its
+ * files are root's. Who has CAP_SYS_ADMIN needs no such way, and root in a user namespace of the container's is not the host's.
+ */
+static unsigned hidden_hierarchies(const struct ct *ct)
+{
+	unsigned mask = 0;
+
+	if (ct_is_root(ct) || ct->owner_uid != 0 || caps_allowed(ct) & CAPS_BIT(CAP_SYS_ADMIN))
+		return 0;
+	for (const struct ct *up = ct; up != NULL; up = up->parent)
+		if (userns_wanted(up))
+			return 0;
+	for (enum cg_ctl c = 0; c < CG_CTLS; c++)
+		if (!cg_is_v2(ct->e->cgroups, c))
+			mask |= CG_BIT(c);
+	return mask;
+}
+
 unsigned ct_controllers(const struct ct *ct)
 {
 	unsigned mask = ct->controllers | CG_BIT(CG_TRACK) | CG_BIT(CG_CPUACCT);
@@ -305,7 +327,7 @@ unsigned ct_controllers(const struct ct *ct)
 		mask |= CG_BIT(CG_CPU) | CG_BIT(CG_MEMORY) | CG_BIT(CG_PIDS) | ct->e->default_controllers;
 	if (ct->val[PROP_virt_mode].u == VIRT_OS && ct_isolated(ct))
 		mask |= CG_BIT(CG_SYSTEMD);
-	mask |= devices_controllers(ct);
+	mask |= devices_controllers(ct) | hidden_hierarchies(ct);
 	return mask & cg_available(ct->e->cgroups);
 }
 

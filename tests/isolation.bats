@@ -216,3 +216,21 @@ ask() {
 	prop_is a state stopped
 	! grep -q 'stands still' "$TEST_DIR/log" || fail 'the worker stood still'
 }
+
+@test "attack: root without SYS_ADMIN mounts each cgroup hierarchy in a user namespace of its own: it finds its own cgroup there, no other" {
+	[ ! -e /sys/fs/cgroup/cgroup.controllers ] || skip 'no cgroup v1'
+	unshare -Urm true || skip 'no user namespaces'
+	ct_start other command='sleep 1000' controllers='freezer;cpuset;blkio'
+	ct_new a 'capabilities[SYS_ADMIN]=false' "command=unshare -UrmC sh -c '
+		mount -t tmpfs none /mnt && cd /mnt || exit
+		for c in \$(awk \"\\\$1 !~ /#/ { print \\\$1 }\" /proc/cgroups); do
+			mkdir \$c
+			mount -t cgroup -o \$c none \$c 2>/dev/null || continue
+			echo mounted
+			find \$c/ -mindepth 1 -maxdepth 1 -type d
+		done'"
+	put a/state start
+	prop a wait >/dev/null
+	[[ $(prop a stdout) == mounted* ]] || fail "$(prop a stdout) $(prop a stderr)"
+	[ -z "$(prop a stdout | grep -v '^mounted$')" ] || fail "$(prop a stdout)"
+}
