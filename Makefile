@@ -166,6 +166,9 @@ $(ASAN_LINKS): build/asan/%: build/%
 $(DRIVERS): build/%: build/release/tests/%.o build/release/libporto.a
 	$(call LINK,$(CC),$(HARDEN_LD),$(PKG_LIBS))
 
+# It stands in for porto-init, and is forked for each start as that is.
+build/slowinit: build/release/engine/init/seed.o build/release/engine/init/status.o
+
 build/porto-terminal: build/release/scripts/terminal.o
 	$(call LINK,$(CC),$(HARDEN_LD),)
 

@@ -160,6 +160,10 @@ void work_sweep(struct engine *e)
 			if (strncmp(de->d_name, REMOVED, strlen(REMOVED)) == 0)
 				remove_slowly(e, de->d_name);
 	closedir(d);
+	/* made for a start of which no record tells */
+	for (struct ct *ct = ct_next(e->root, NULL); ct != NULL; ct = ct_next(e->root, ct))
+		if (!ct->has_work)
+			work_remove_name(e, ct->name);
 }
 
 void output_close_taken(struct ct *ct)

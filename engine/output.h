@@ -10,7 +10,7 @@ int work_create(struct ct *ct, struct err *err);
 void work_remove(struct ct *ct);
 /* The same for a container of that name that is no more. */
 void work_remove_name(struct engine *e, const char *name);
-/* At start: what an earlier daemon was still removing. */
+/* At start, when all records are read: what an earlier daemon was still removing, or had made for a start that it had not recorded. */
 void work_sweep(struct engine *e);
 /* The absolute path of the work directory. */
 void work_path(const struct ct *ct, struct text *out);

@@ -238,3 +238,14 @@ clients_hold() {
 	put a/state start
 	prop_is a state running
 }
+
+@test "a work directory that was made for a start of which no record tells is swept, another's is not" {
+	ct_new s command=true
+	ct_start r command='sleep 1000'
+	daemon_stop
+	mkdir -p "$WORK_DIR/s" "$WORK_DIR/foreign"
+	echo out >"$WORK_DIR/s/stdout"
+	daemon_start
+	wait_for '[ ! -e "$WORK_DIR/s" ]'
+	[ -e "$WORK_DIR/r" ] && rmdir "$WORK_DIR/foreign"
+}
