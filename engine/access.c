@@ -350,7 +350,7 @@ int access_start(struct ct *ct, struct err *err)
 /* Names as the writer sees them are kept as the host does. */
 int check_owner_containers(struct change *c)
 {
-	struct ct *home = cred_home(c->ct->e, c->who->pid);
+	struct ct *home = cred_caller(c->ct->e, c->who);
 	struct strv *v = &c->value->v;
 
 	for (size_t i = 0; i < v->n; i++) {

@@ -21,7 +21,7 @@ int attach_process(struct change *c)
 		return err_set(c->err, ERR_InvalidValue, "attach: '%.100s': expected PID [COMM] or thread TID [COMM]", c->text);
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	home = cred_home(ct->e, pid);
-	mine = cred_home(ct->e, c->who->pid);
+	mine = cred_caller(ct->e, c->who);
 	if ((!ct_is_root(mine) && (ct_is_root(home) || !access_shows(ct->e, c->who, home))) ||
 	    file_read_small(AT_FDCWD, path, comm, sizeof(comm)) < 0)
 		return err_set(c->err, ERR_InvalidValue, "attach: no process %d", pid);

@@ -52,6 +52,13 @@ struct ct *cred_home(struct engine *e, pid_t pid)
 	return ct != NULL ? ct : e->root;
 }
 
+struct ct *cred_caller(struct engine *e, const struct engine_cred *who)
+{
+	struct ct *ct = who->home != 0 ? access_home(e, who) : cred_lives(e, who->pid);
+
+	return ct != NULL ? ct : e->root;
+}
+
 bool cred_is_super(struct engine *e, const struct engine_cred *who)
 {
 	const struct ct *home = who->uid == 0 ? access_home(e, who) : NULL;
@@ -61,7 +68,7 @@ bool cred_is_super(struct engine *e, const struct engine_cred *who)
 
 int cred_effective(struct engine *e, const struct engine_cred *who, struct engine_cred *as, struct ct **home)
 {
-	struct ct *lives = access_home_now(e, who);
+	struct ct *lives = who->home != 0 ? access_home(e, who) : access_home_now(e, who);
 
 	*as = *who;
 	*home = lives != NULL ? lives : e->root;
@@ -139,6 +146,13 @@ int cred_check_user(struct ct *ct, const struct engine_cred *who, struct err *er
 	if (who->uid == 0 || who->uid == ct->owner_uid)
 		return 0;
 	return err_set(err, ERR_Permission, "container %s belongs to user %u", ct->name, (unsigned)ct->owner_uid);
+}
+
+uint32_t engine_home(struct engine *e, const struct engine_cred *who)
+{
+	const struct ct *ct = access_home_now(e, who);
+
+	return ct != NULL ? ct->id : NOWHERE;
 }
 
 bool cred_may_take(pid_t pid, uid_t uid)

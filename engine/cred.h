@@ -13,6 +13,8 @@ int cred_effective(struct engine *e, const struct engine_cred *who, struct engin
 struct ct *cred_lives(struct engine *e, pid_t pid);
 /* The same, for names and paths: the root, too, if it is in one that is gone. */
 struct ct *cred_home(struct engine *e, pid_t pid);
+/* The same of who asks: by who->home if that was noted. */
+struct ct *cred_caller(struct engine *e, const struct engine_cred *who);
 
 /* Root of the host, or in a container of root's with full access. */
 bool cred_is_super(struct engine *e, const struct engine_cred *who);

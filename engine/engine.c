@@ -369,7 +369,7 @@ uint32_t engine_parent(struct engine *e, uint32_t id)
 
 int engine_self(struct engine *e, const struct engine_cred *who, uint32_t dir, struct text *out)
 {
-	const struct ct *ct = cred_home(e, who->pid), *at = ct_find(e, dir);
+	const struct ct *ct = cred_caller(e, who), *at = ct_find(e, dir);
 	const char *name;
 
 	if (at == NULL)

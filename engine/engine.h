@@ -140,6 +140,8 @@ bool engine_exists(struct engine *e, const struct engine_node *n);
 int engine_sees(struct engine *e, const struct engine_cred *who, const struct engine_node *n);
 /* The same of what engine_next_child gave. */
 bool engine_shows(struct engine *e, const struct engine_cred *who, const struct engine_node *dir, const struct engine_child *child);
+/* For a cred that is used when its process may be gone: what its `home` has to be. Never 0. */
+uint32_t engine_home(struct engine *e, const struct engine_cred *who);
 /* A name that one caller has looked up may be another's that it is not for: none is to be kept (events->gone: forget those that are). */
 bool engine_names_differ(const struct engine *e);
 /* The parent's id; 0 for the root or a container that is gone. */

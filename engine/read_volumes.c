@@ -34,7 +34,7 @@ int check_place(struct change *c)
 
 static const struct ct *reader_home(const struct ct *ct)
 {
-	return ct->e->reader != NULL ? cred_home(ct->e, ct->e->reader->pid) : ct->e->root;
+	return ct->e->reader != NULL ? cred_caller(ct->e, ct->e->reader) : ct->e->root;
 }
 
 /* A path as the reader sees it; one that it can't reach as the host does, with a mark. */

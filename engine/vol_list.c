@@ -143,7 +143,7 @@ static int answer_create(const struct file_call *c, const struct vol *v, struct 
 {
 	autotext struct text path = {};
 
-	if (!vol_path_seen(v, cred_home(c->e, c->who->pid), &path))
+	if (!vol_path_seen(v, cred_caller(c->e, c->who), &path))
 		text_addc(&path, '-');
 	text_addf(out, "%u %s\n", (unsigned)v->id, text_str(&path));
 	return text_ok(out);
@@ -241,7 +241,7 @@ static int read_find(const struct file_call *c, struct text *out)
 	for (char *p = path; *p != '\0'; p++)
 		if (*p == '%')
 			*p = '/';
-	v = vol_find_path(c->e, cred_home(c->e, c->who->pid), path);
+	v = vol_find_path(c->e, cred_caller(c->e, c->who), path);
 	if (v == NULL || v->gone || !access_shows_vol(c->e, c->who, v))
 		return err_set(c->err, ERR_VolumeNotFound, "no volume at %.200s", path);
 	text_addf(out, "%u\n", (unsigned)v->id);
@@ -286,7 +286,7 @@ static void list_one(struct vol *v, const struct engine_cred *who, const struct 
 
 static int read_list(const struct file_call *c, struct text *out)
 {
-	const struct ct *home = cred_home(c->e, c->who->pid), *view = dir_view(c->e, c->node);
+	const struct ct *home = cred_caller(c->e, c->who), *view = dir_view(c->e, c->node);
 
 	for (struct vol *v = c->e->vols; v != NULL; v = v->next)
 		if (!v->gone && v->state != VS_INITIAL && vol_is_visible(v, view) && access_shows_vol(c->e, c->who, v))
@@ -435,7 +435,7 @@ static int write_link(const struct file_call *c, const char *text)
 	for (const char *p = c->node->key; *p != '\0'; p++)
 		text_addc(&whole, *p == '%' ? '/' : *p);
 	text_addf(&whole, " %s", text);
-	r = vlink_parse(c->e, cred_home(c->e, c->who->pid), text_str(&whole), op, c->err);
+	r = vlink_parse(c->e, cred_caller(c->e, c->who), text_str(&whole), op, c->err);
 	if (r < 0) {
 		vop_free(op);
 		return r;

@@ -21,7 +21,7 @@ static struct vol *vol_of(const struct file_call *c)
 
 static struct ct *home_of(const struct file_call *c)
 {
-	return cred_home(c->e, c->who->pid);
+	return cred_caller(c->e, c->who);
 }
 
 static int line_end(struct text *out)

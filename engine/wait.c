@@ -106,7 +106,7 @@ static int resolve_self(struct engine *e, const struct engine_cred *who, const s
 
 		if (strncmp(masks->p[i], "self", 4) != 0 || (masks->p[i][4] != '/' && masks->p[i][4] != '\0'))
 			continue;
-		home = cred_home(e, who->pid);
+		home = cred_caller(e, who);
 		if (home != view && !access_name(view, home, &name))
 			continue;
 		if (asprintf(&full, "%s%s", name, masks->p[i] + MIN(name[0] != '\0' ? 4u : 5u, strlen(masks->p[i]))) < 0)

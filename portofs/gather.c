@@ -101,6 +101,12 @@ static int too_long(struct fs *fs, struct gather *g, const struct piece *p, uint
 	return refuse(fs, p, err);
 }
 
+/* Entries are joined while they look cut, but not those of writers who live in different containers. */
+static size_t append_base(struct fs *fs, const struct gather *g, const struct piece *p)
+{
+	return g->held && g->append && g->home == engine_home(fs->engine, p->who) ? g->len : 0;
+}
+
 /* Copies the piece behind what it belongs to; from then on it is the write that counts. */
 static int add(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
 {
@@ -109,10 +115,7 @@ static int add(struct fs *fs, struct gather *g, const struct piece *p, struct er
 
 	if (g->spoiled && (p->append || p->off))
 		return too_long(fs, g, p, 0, err);
-	if (p->append)
-		base = g->held && g->append ? g->len : 0;
-	else
-		base = p->off ? g->len : 0;
+	base = p->append ? append_base(fs, g, p) : p->off ? g->len : 0;
 	if (!p->append && p->off != base) {
 		err_set(err, ERR_InvalidValue,
 			"a write at offset %llu neither begins a value nor goes on where this descriptor stopped",
@@ -140,6 +143,13 @@ static void keep_error(struct gather *g, int ret, const struct err *err)
 	snprintf(g->err_text, sizeof(g->err_text), "%s", err->text);
 }
 
+static void hold(struct fs *fs, struct gather *g, const struct piece *p)
+{
+	g->home = engine_home(fs->engine, p->who);
+	g->len = g->tail;
+	g->held = true;
+}
+
 static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct err *err)
 {
 	struct engine_value value = { .buf = g->data, .len = g->tail, .append = p->append, .extends = g->extends, .no_wait = p->no_wait };
@@ -147,8 +157,7 @@ static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct 
 
 	/* An entry can't be taken back, so one that looks cut is not even tried. */
 	if (p->append && looks_cut(p)) {
-		g->held = true;
-		g->len = g->tail;
+		hold(fs, g, p);
 		return 0;
 	}
 	r = engine_write(fs->engine, p->who, fs->cookie, p->node, &value, err);
@@ -158,9 +167,9 @@ static int apply(struct fs *fs, struct gather *g, const struct piece *p, struct 
 		return r;
 	}
 	keep_error(g, r, err);
-	g->held = !p->append && looks_cut(p);
-	if (g->held) {
-		g->len = g->tail;
+	g->held = false;
+	if (!p->append && looks_cut(p)) {
+		hold(fs, g, p);
 		return 0;
 	}
 	if (p->append || p->off == 0)
@@ -195,17 +204,20 @@ int gather_write(struct fs *fs, const struct piece *p, struct err *err)
 void gather_close(struct fs *fs, const struct piece *p)
 {
 	struct gather *g = find(fs, p->fh);
+	struct engine_cred who = *p->who;
 	struct err err = {};
 
 	if (!g)
 		return;
+	/* the kernel does not say who closes: it counts as who has written, in his container */
+	who.home = g->home;
 	if (g->held && g->append) {
 		/* Refused or not, nobody hears it but the error file, and the engine writes that. */
-		(void)engine_write(fs->engine, p->who, fs->cookie, p->node,
+		(void)engine_write(fs->engine, &who, fs->cookie, p->node,
 				   &(struct engine_value){ .buf = g->data, .len = g->len, .append = true }, &err);
 	} else if (g->held) {
 		err_set_no(&err, g->err_kind, (int)g->err_no, "%s", g->err_text);
-		engine_note_error(fs->engine, p->who, p->node, &err);
+		engine_note_error(fs->engine, &who, p->node, &err);
 	}
 	release(g);
 }

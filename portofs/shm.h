@@ -84,6 +84,7 @@ struct gather {
 	bool done, held, append;
 	bool spoiled;            /* it was too long: what follows is its rest and no value */
 	char err_text[1024];
+	uint32_t home;           /* where the writer of what is held lives: a close comes from nobody */
 	_Alignas(4096) char data[GATHER_BYTES];
 };
 

@@ -248,6 +248,28 @@ level_does() {
 	[ "$(prop other private)" = its ]
 }
 
+@test "an entry that is held back until the close counts as the writer's, not as one of the host" {
+	ct_new other
+	served m chroot enable_porto=isolate
+	ask m 'mkdir /porto/kid; echo other >/porto/kid/owner_containers' && fail 'a hidden name'
+	run ! put other/cpu_limit nonsense # root's last error
+	ask m 'printf "%512s" other >>/porto/kid/owner_containers' # looks cut: nothing is done before the close
+	wait_for '[[ $(prop m/kid error) == *"other does not exist"* ]]'
+	prop_is m/kid owner_containers ''
+	[[ $(prop .porto error) == *nonsense* ]] || fail "$(prop .porto error)"
+	vol_new
+	put ".volumes/$VOL/owner_container" m
+	ask m "printf '%512s' 'owner_container = /' >>/porto/.volumes/$VOL/spec"
+	ask m "printf '%512s' 'target_container = other' >>/porto/.volumes/$VOL/spec"
+	wait_for '[[ $(prop ".volumes/$VOL" error) == *"no container"* ]]'
+	[ "$(prop ".volumes/$VOL" target_container)" = '' ]
+	[ "$(prop ".volumes/$VOL" owner_container)" = m ] || fail "$(prop ".volumes/$VOL" owner_container)"
+	vols_destroy
+	# it is taken, where it is allowed
+	ask m 'mkdir /porto/own; printf "%512s" kid >>/porto/kid/owner_containers'
+	wait_for '[ "$(prop m/kid owner_containers)" = m/kid ]'
+}
+
 @test "a process that was the host's and came in has no more than the container, whatever it had open" {
 	local pid
 	ct_new other private=its
