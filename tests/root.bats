@@ -187,6 +187,21 @@ teardown() {
 	done
 }
 
+@test "escape: a stream is no descriptor of who opens it: neither the status nor the report of a start is the command's" {
+	local fd prop
+	ct_start m root="$ROOT" command='sleep 1000'
+	for prop in stdin_path stdout_path; do
+		for fd in 3 4 5; do
+			ct_new m/k "$prop=/proc/self/fd/$fd" command='echo forged'
+			want_errno ENOENT put m/k/state start
+			ct_destroy m/k
+		done
+	done
+	! grep -rq forged "$STATE_DIR/ct" || fail 'written to the status'
+	ct_run m/k stdout_path=/proc/self/fd/2 command='echo mine' # its own other stream
+	[ "$(prop m/k stderr)" = mine ] || fail "$(prop m/k stderr)"
+}
+
 @test "escape: links in a parent's /dev are not taken for devices (CVE-2025-31133, CVE-2025-52565)" {
 	mkdir -p "$ROOT/inner"
 	root_make "$ROOT/inner"

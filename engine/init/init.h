@@ -73,6 +73,9 @@ int init_fail(struct init *in, enum err_kind kind, int no, ...) __attribute__((s
 int init_fail_sys(struct init *in, int no, const char *what);
 int init_fail_path(struct init *in, int no, const char *what, const char *path);
 
+/* Two descriptors of one file. */
+bool init_same_file(int a, int b);
+
 /* A fault of whoever wrote the list: EPROTO. */
 int init_fail_list(struct init *in, const char *what, const char *word);
 

@@ -190,7 +190,7 @@ int path_make(int root, char *path)
 	return make_path(root, path, true);
 }
 
-static bool same_file(int a, int b)
+bool init_same_file(int a, int b)
 {
 	struct stat sa, sb;
 
@@ -274,7 +274,7 @@ static int bind_target(struct init *in, int source, char *path)
 		fd = open_below(in->root_fd, path, O_PATH, 0);
 	if (fd < 0)
 		return init_fail_path(in, errno, "target ", path);
-	if (same_file(fd, in->root_fd)) {
+	if (init_same_file(fd, in->root_fd)) {
 		/* Such a mount would lie over the root unseen. */
 		close(fd);
 		return init_fail(in, ERR_InvalidValue, EINVAL, "target is the root: ", path, NULL);

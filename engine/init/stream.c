@@ -68,6 +68,16 @@ static int open_quick(const char *path, int flags)
 	return fd;
 }
 
+/* By way of /proc/self/fd: it is the daemon's, and a report that somebody else has open never ends. */
+static bool is_ours(int fd)
+{
+	for (int own = INIT_OPS_FD; own < INIT_FIRST_FREE_FD; own++) {
+		if (own != fd && init_same_file(fd, own))
+			return true;
+	}
+	return false;
+}
+
 int op_open(struct init *in, char **arg)
 {
 	static const struct {
@@ -85,6 +95,8 @@ int op_open(struct init *in, char **arg)
 		if (strcmp(ways[i].how, arg[2]))
 			continue;
 		autoclose int fd = open_quick(arg[1], ways[i].flags);
+		if (fd >= 0 && is_ours(fd))
+			return init_fail_path(in, ENOENT, "", arg[1]);
 		if (fd < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK))
 			return init_fail_path(in, errno, "", arg[1]);
 		return stream_put(in, fd, n);
