@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The state machine, cell by cell: what each verb does in each state, to children and parents, and what may be written.
+# Not in the guest, which is slow (`make check-vm` runs it there): what it asks of the kernel cgroup.bats and core.bats ask.
 #
 # shellcheck disable=SC2016,SC2034 # conditions of wait_for; BLOCK belongs to the tables
 
