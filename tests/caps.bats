@@ -240,6 +240,16 @@ while not os.path.exists(os.environ["STOP"]):
 	[ "$(worker_pid)" = "$worker" ]
 }
 
+@test "attack: root inside without SYS_ADMIN does not come to the descriptors of the porto-init beside it" {
+	ct_run a 'capabilities[SYS_ADMIN]=false' "command=sh -c '
+		for pid in 1 \$PPID; do
+			for fd in 0 1 2 3 4 5 6 7; do echo written >>/proc/\$pid/fd/\$fd && echo \$fd; done
+			ls /proc/\$pid/cwd/ /proc/\$pid/root/
+		done 2>/dev/null; echo done'"
+	prop_is a stdout 'done'
+	[ "$(stat -c %s "$STATE_DIR"/ct/*.status)" = 1024 ]
+}
+
 @test "attack: what makes a link in a container that runs is no process that is seen in there" {
 	ct_start b "command=sleep 1000"
 	local before after

@@ -229,6 +229,8 @@ void rights_shed(const struct init *in)
 {
 	static const struct caps none;
 
+	/* root inside, who may look into what has no more rights than he, would find our descriptors there: files of the host */
+	(void)prctl(PR_SET_DUMPABLE, 0);
 	caps_set(&none);
 	if (in->filters)
 		filter_waiting();
