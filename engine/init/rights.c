@@ -228,9 +228,14 @@ static void filter_waiting(void)
 void rights_shed(const struct init *in)
 {
 	static const struct caps none;
+	struct caps had;
 
-	/* root inside, who may look into what has no more rights than he, would find our descriptors there: files of the host */
-	(void)prctl(PR_SET_DUMPABLE, 0);
+	/*
+	 * Root inside, who may look into what has no more rights than he, would find our descriptors there: files of the host. The
+	 * daemon has to look as well, for namespaces to join, and then needs this capability.
+	 */
+	if (!caps_get(&had) && had.permitted >> CAP_SYS_PTRACE & 1)
+		(void)prctl(PR_SET_DUMPABLE, 0);
 	caps_set(&none);
 	if (in->filters)
 		filter_waiting();
