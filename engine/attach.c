@@ -33,7 +33,7 @@ int attach_process(struct change *c)
 		if (it == NULL || it->parent == NULL)
 			return err_set(c->err, ERR_Permission, "attach: %s is not below the container of process %d", ct->name, pid);
 		if (ct_isolated(it))
-			return err_set(c->err, ERR_InvalidState, "attach: container %s is isolated", it->name);
+			return err_set(c->err, ERR_InvalidState, "attach: container %s is isolated: only one with isolate=false takes processes from outside", it->name);
 	}
 	if (home == ct)
 		return 0;

@@ -22,7 +22,7 @@ struct birth {
 	bool seed;          /* to be a seed itself */
 	uint64_t flags;     /* namespaces of its own: CLONE_NEW... */
 	/* the answer: */
-	pid_t pid;
+	pid_t pid;          /* 0: it has ended already, which one that had its operations may */
 	int pidfd;
 	int failed;         /* errno of whichever process failed before porto-init ran */
 	void *stacks;

@@ -295,7 +295,7 @@ int cred_check_start(struct ct *ct, const struct engine_cred *who, struct err *e
 	if (who->uid == 0 && ct->owner_uid == 0)
 		return 0;
 	if (ct->task_uid == 0 && ct->owner_uid != 0)
-		return err_set(err, ERR_Permission, "user root needs a container owned by root");
+		return err_set(err, ERR_Permission, "user root needs a container owned by root, or userns=true");
 	if (who->uid != 0 && ct->task_uid != who->uid && ct->task_uid != ct->owner_uid)
 		return err_set(err, ERR_Permission, "user %u may not run a task as user %u", (unsigned)who->uid,
 			       (unsigned)ct->task_uid);

@@ -397,7 +397,8 @@ static int check_rights(const struct change *c, const struct device *d)
 	if (d->rule.minor == CG_DEVICE_ANY)
 		return err_set(c->err, ERR_Permission, "devices: %s: only root gives all devices of a kind", path);
 	if (!user_may(d, c->who))
-		return err_set(c->err, ERR_Permission, "devices: %s: user %u may not use it on the host", path, (unsigned)c->who->uid);
+		return err_set(c->err, ERR_Permission, "devices: %s: user %u may not use it on the host%s", path, (unsigned)c->who->uid,
+			       strcmp(path, "/dev/fuse") == 0 ? ": see enable_fuse" : "");
 	if (c->who->uid != d->host_uid && ((d->mode & ~d->host_mode) != 0 || d->uid != d->host_uid || d->gid != d->host_gid))
 		return err_set(c->err, ERR_Permission, "devices: %s: only its owner or root gives it another owner or a wider mode", path);
 	return 0;

@@ -154,8 +154,8 @@ static int check_parent(const struct ct *ct, struct err *err)
 	case VIRT_DOCKER:
 		if (mode_of(ct->parent) != VIRT_OS)
 			return err_set(err, ERR_InvalidValue, "virt_mode docker needs a parent in virt_mode os");
-		if (ct->task_uid == 0)
-			return err_set(err, ERR_Permission, "virt_mode docker: user must not be root");
+		if (ct->task_uid == 0 || ct->task_gid == 0)
+			return err_set(err, ERR_Permission, "virt_mode docker: user and group must not be root: set both");
 		/* fall through */
 	default:
 		if (mode_of(ct->parent) == VIRT_JOB)
@@ -171,6 +171,9 @@ int mode_check_start(struct ct *ct, struct err *err)
 
 	if (r < 0)
 		return r;
+	/* he would have what belongs to the host's group root, as a directory of /bin in a root may */
+	if (userns_is_own(ct) && ct->task_uid != 0 && ct->task_gid == 0)
+		return err_set(err, ERR_Permission, "userns: group is root, the host's, for user %u: set group too", (unsigned)ct->task_uid);
 	if (plain && (ct_has_mounts(ct) || ct->val[PROP_userns].b))
 		return err_set(err, ERR_InvalidValue, "virt_mode %s cannot have root, bind or other mounts of its own, nor userns",
 			       virt_mode_names[mode_of(ct)]);

@@ -129,13 +129,8 @@ static int receive_answer(struct seed *s, struct birth *b, int *no)
 	*no = answer.no;
 	if (pidfd < 0)
 		return answer.no != 0 ? 0 : -EPROTO;
+	b->pidfd = pidfd;
 	b->pid = pid_of_pidfd(pidfd);
-	if (b->pid > 0) {
-		b->pidfd = pidfd;
-	} else {
-		close(pidfd);
-		*no = ESRCH;
-	}
 	return 0;
 }
 

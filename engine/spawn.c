@@ -165,6 +165,10 @@ static int launch(struct spawn *s, uint64_t cookie, struct err *err)
 	if (r < 0)
 		return r;
 	r = seed_birth(&ct->e->seed, &s->b);
+	if (r == 0 && s->b.pid == 0) {
+		close(s->b.pidfd);
+		r = -ESRCH;
+	}
 	if (r == -EAGAIN)
 		return err_set(err, ERR_ResourceNotAvailable, "container %s: the limit of processes is reached", ct->name);
 	if (r < 0)

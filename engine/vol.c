@@ -313,7 +313,7 @@ int vol_check_root(const struct ct *ct, const char *path, struct err *err)
 	while (v != NULL && (v->plan.path == NULL || strcmp(v->plan.path, path) != 0))
 		v = v->next;
 	if (v == NULL)
-		return err_set(err, ERR_Permission, "root: '%.200s': not the path of a volume, and only root gives a container that root owns anything else", path);
+		return err_set(err, ERR_Permission, "root: '%.200s': not the path of a volume, and other directories are for containers of root's: make one with vcreate -A, or use exec -L", path);
 	if (v->owner_uid != ct->owner_uid)
 		return err_set(err, ERR_Permission, "root: volume %u does not belong to the owner of the container", (unsigned)v->id);
 	if (v->state != VS_READY && v->state != VS_TUNING)

@@ -373,19 +373,20 @@ static const struct {
 	const char *name;
 	int (*fn)(struct invocation *inv);
 	const char *help; /* NULL: not for users */
+	bool needs_root;
 } commands[] = {
-	{ "run", cmd_serve, "mount and serve in the foreground (the default)" },
-	{ "start", cmd_start, "the same in the background; returns when the tree answers" },
-	{ "stop", cmd_stop, "end the daemon, containers go on; with --containers they and the volumes are destroyed first" },
-	{ "status", cmd_status, "say whether it runs" },
-	{ "upgrade", cmd_upgrade, "replace daemon and worker by the binary on disk; nobody notices" },
-	{ "check", cmd_check, "say what this host lacks" },
-	{ "config", cmd_config, "print the configuration in force; --help explains every option" },
-	{ "help-properties", cmd_help_properties, "print the property table: readme, man or tsv; of volumes: volumes" },
-	{ "version", cmd_version, "print the version" },
-	{ "help", cmd_help, "print this" },
-	{ "resume", cmd_resume, NULL },
-	{ "worker", cmd_worker, NULL },
+	{ "run", cmd_serve, "mount and serve in the foreground (the default)", true },
+	{ "start", cmd_start, "the same in the background; returns when the tree answers", true },
+	{ "stop", cmd_stop, "end the daemon, containers go on; with --containers they and the volumes are destroyed first", true },
+	{ "status", cmd_status, "say whether it runs", false },
+	{ "upgrade", cmd_upgrade, "replace daemon and worker by the binary on disk; nobody notices", true },
+	{ "check", cmd_check, "say what this host lacks", false },
+	{ "config", cmd_config, "print the configuration in force; --help explains every option", false },
+	{ "help-properties", cmd_help_properties, "print the property table: readme, man or tsv; of volumes: volumes", false },
+	{ "version", cmd_version, "print the version", false },
+	{ "help", cmd_help, "print this", false },
+	{ "resume", cmd_resume, NULL, false },
+	{ "worker", cmd_worker, NULL, false },
 };
 
 void cmd_usage(void)
@@ -398,9 +399,15 @@ void cmd_usage(void)
 
 int cmd_run(const char *name, struct invocation *inv)
 {
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return commands[i].fn(inv);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		if (commands[i].needs_root && geteuid() != 0) {
+			fprintf(stderr, "portod: %s: must be run as root\n", name);
+			return EXIT_FAILURE;
+		}
+		return commands[i].fn(inv);
+	}
 	fprintf(stderr, "portod: no such command: %s (portod help lists them)\n", name);
 	return 2;
 }

@@ -45,6 +45,7 @@ teardown() {
 	ctl 0 help list
 	[[ $output == "Usage: portoctl list "* ]]
 	ctl 1 help
+	[[ $output == *'explain a command'*PORTO_ROOT* ]]
 	ctl 1 help nonsense
 	err_is 'Invalid command: nonsense'
 }
@@ -115,9 +116,9 @@ teardown() {
 
 @test "no daemon: says so and how to start it, exit 1; help still helps" {
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 list
-	err_is "portod is not running at $BATS_TEST_TMPDIR; start it with: portod start"
+	err_is "portod is not running at $BATS_TEST_TMPDIR (PORTO_ROOT says where); start it with: portod start"
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 run a -W
-	err_is "portod is not running at $BATS_TEST_TMPDIR; start it with: portod start"
+	err_is "portod is not running at $BATS_TEST_TMPDIR (PORTO_ROOT says where); start it with: portod start"
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 1 --version
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 0 --help
 	PORTO_ROOT=$BATS_TEST_TMPDIR ctl 0 help exec
@@ -627,7 +628,7 @@ wait_in_background() {
 	ctl 0 list -1
 	out_is a
 	ctl 1 shell nope true
-	err_is 'Cannot start container: ContainerDoesNotExist:(*)'
+	err_is 'Cannot start container: ContainerDoesNotExist:(container nope does not exist)'
 }
 
 @test "enter: runs in the cgroups of the container" {

@@ -121,6 +121,13 @@ teardown() {
 	ct_new a/d virt_mode=docker
 	prop_is a/d command "bash -c 'containerd& dockerd'"
 	want_error Permission put a/d/state start
+	put a/d/user 1044
+	put a/d/group root
+	want_error Permission put a/d/state start
+	error_says a/d 'user and group must not be root'
+	ct_new u userns=true user=1044 group=root command=true
+	want_error Permission put u/state start
+	error_says u 'set group too'
 	ct_new a/e virt_mode=docker user=1044 group=1044 command_argv=$'sh\t-c\tid -u; mount -t tmpfs x /mnt && echo mounted'
 	put a/e/state start && prop a/e wait >/dev/null
 	[[ $(prop a/e stdout) == 0*mounted* ]] || fail "$(prop a/e stdout; prop a/e stderr)"

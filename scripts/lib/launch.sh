@@ -311,6 +311,10 @@ enter_shell() {
 	shift
 	[ "${1-}" != -- ] || shift
 	case ${1-} in -*) ;; *) dashes= ;; esac # options of the command are its own
+	[ -e "$ct/state" ] || {
+		error_number=4 error_text="ContainerDoesNotExist:(container $name does not exist)"
+		(fail "Cannot start container") || exit 1
+	}
 	command=${*:-/bin/bash}
 	who=${SUDO_USER:-${USER:-unknown}}
 	child=shell-$who-$$
@@ -326,7 +330,7 @@ enter_shell() {
 	root) [ "$virt_mode" = job ] || set -- "$@" virt_mode=os net=inherited ;;
 	*) set -- "$@" "user=$shell_user" ;;
 	esac
-	[ -n "$shell_group" ] || [ -z "$shell_user" ] || shell_group=$(id -gn "$shell_user" 2>/dev/null)
+	[ -n "$shell_group" ] || [ -z "$shell_user" ] || shell_group=$(id -gn "$shell_user" 2>/dev/null) || shell_group=$shell_user
 	case $shell_user,$shell_group in *, | root,root | ,root) ;; *) set -- "$@" "group=$shell_group" ;; esac
 	execute "${inside:+$inside/}$child" "$@"
 }
