@@ -232,5 +232,5 @@ ask() {
 	put a/state start
 	prop a wait >/dev/null
 	[[ $(prop a stdout) == mounted* ]] || fail "$(prop a stdout) $(prop a stderr)"
-	[ -z "$(prop a stdout | grep -v '^mounted$')" ] || fail "$(prop a stdout)"
+	! prop a stdout | grep -v '^mounted$' >&2 || fail 'cgroups that are not its own'
 }
