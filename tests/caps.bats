@@ -212,6 +212,11 @@ while not os.path.exists(os.environ["STOP"]):
         except OSError:
             memory = False
         traced = libc.ptrace(16, pid, 0, 0) == 0
+        # the stop takes effect a little later: what it has by now is what we have by it
+        try:
+            caps &= int(open("/proc/%d/status" % pid).read().split("CapPrm:")[1].split()[0], 16)
+        except (OSError, IndexError):
+            continue
         if caps & ~int(os.environ["ALLOWED"], 16) and (memory or traced):
             print("hijacked", pid, flush=True)
         os.system("kill -CONT %d" % pid)
